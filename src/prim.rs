@@ -1,0 +1,11 @@
+//! The primitives that the concurrent layers are written against.
+//!
+//! A normal build takes them from `std` and the kernel; a build with `--cfg loom` takes them from
+//! [loom](https://docs.rs/loom), which runs a test through every interleaving and every stale read that the C11
+//! memory model allows. `ring` and `sync` name nothing else, so the code that is checked is the code that ships.
+
+#[cfg(not(loom))]
+pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};

@@ -1,0 +1,129 @@
+//! The three words of the ring protocol, and their state tables. Steps are those of `PROTOCOL.md`.
+
+/// Bytes of a frame's header, and the boundary frames start on.
+pub(crate) const WORD: u64 = 8;
+
+/// What stands at a position of the ring.
+///
+/// | value | state | written by |
+/// |---|---|---|
+/// | 0 | nothing is committed here | the producer, ahead of every commit (P3) |
+/// | length << 32 \| 1 | a frame: `length` payload bytes follow | the producer, at commit (P4) |
+/// | 2 | padding up to the end of the ring | the producer, when a frame does not fit before the end (P2) |
+/// | class << 8 \| 3 | the ring ends here and goes on in the ring of `class` | the producer, when it moves (M4) |
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FrameHeader {
+    Empty,
+    Data { len: u32 },
+    Pad,
+    Closed { class: u8 },
+}
+
+impl FrameHeader {
+    pub(crate) fn to_word(self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Data { len } => u64::from(len) << 32 | 1,
+            Self::Pad => 2,
+            Self::Closed { class } => u64::from(class) << 8 | 3,
+        }
+    }
+
+    /// Reads a word that any process may have written; `None` for one that the protocol never writes.
+    pub(crate) fn from_word(word: u64) -> Option<Self> {
+        let header = match word & 0xff {
+            0 => Self::Empty,
+            1 => Self::Data { len: (word >> 32) as u32 },
+            2 => Self::Pad,
+            3 => Self::Closed { class: (word >> 8) as u8 },
+            _ => return None,
+        };
+        (header.to_word() == word).then_some(header)
+    }
+}
+
+/// Bytes of the ring that a frame of `len` payload bytes takes.
+pub(crate) fn frame_bytes(len: u32) -> u64 {
+    WORD + (u64::from(len) + WORD - 1) / WORD * WORD
+}
+
+/// How far one side has come: `class << 56 | position`.
+///
+/// Positions count bytes from the lane's beginning, never wrap (2^56 bytes are 11 days at 75 GB/s) and do not restart
+/// with a new ring, so the difference of two cursors is the bytes between them, whatever rings they are in. 0 means
+/// that the lane has no ring yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    pub(crate) class: u8,
+    pub(crate) position: u64,
+}
+
+impl Cursor {
+    pub(crate) fn to_word(self) -> u64 {
+        u64::from(self.class) << 56 | self.position
+    }
+
+    pub(crate) fn from_word(word: u64) -> Self {
+        Self { class: (word >> 56) as u8, position: word & ((1 << 56) - 1) }
+    }
+}
+
+/// A request to move to another ring: `state | class << 8`.
+///
+/// | value | state | written by |
+/// |---|---|---|
+/// | 0 | none | the resizer that withdraws (R5), the producer that has moved (M5) |
+/// | class << 8 \| 1 | offered: the ring of `class` is backed and unused | the resizer (R4) |
+/// | class << 8 \| 2 | taken: the producer is moving | the producer, by CAS (M1) |
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offer {
+    None,
+    Offered { class: u8 },
+    Taken { class: u8 },
+}
+
+impl Offer {
+    pub(crate) fn to_word(self) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::Offered { class } => u64::from(class) << 8 | 1,
+            Self::Taken { class } => u64::from(class) << 8 | 2,
+        }
+    }
+
+    /// Reads any word; what the protocol never writes is no offer.
+    pub(crate) fn from_word(word: u64) -> Self {
+        match word & 0xff {
+            1 => Self::Offered { class: (word >> 8) as u8 },
+            2 => Self::Taken { class: (word >> 8) as u8 },
+            _ => Self::None,
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_survive_their_words_and_other_words_are_refused() {
+        for header in [
+            FrameHeader::Empty,
+            FrameHeader::Data { len: 0 },
+            FrameHeader::Data { len: u32::MAX },
+            FrameHeader::Pad,
+            FrameHeader::Closed { class: 30 },
+        ] {
+            assert_eq!(FrameHeader::from_word(header.to_word()), Some(header));
+        }
+        for word in [4, 0x100, 1 | 0x100, 2 | 1 << 32, u64::MAX] {
+            assert_eq!(FrameHeader::from_word(word), None, "{word:#x}");
+        }
+    }
+
+    #[test]
+    fn frames_start_on_word_boundaries() {
+        assert_eq!([0, 1, 8, 9, 64].map(frame_bytes), [8, 16, 16, 24, 72]);
+        assert_eq!(frame_bytes(u32::MAX), 8 + (1 << 32));
+    }
+}

@@ -1,0 +1,363 @@
+//! The host directory: names of channels, and how a name leads to a memory file.
+//!
+//! A memory file has no path, only descriptors in the processes that hold it. A name is a small file in a directory of
+//! mode 0700 under /dev/shm; it lists the holders as (pid, start time, descriptor), and an opener reaches the memory
+//! through `/proc/PID/fd/N` of a living one (`proc(5)`). The list is a hint that is checked: the file found must have
+//! the recorded device and inode. When the last holder dies the kernel frees the memory, and what is left of the name
+//! is a file of one page that the next creator of that name replaces.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::shm::error::ShmError;
+use crate::shm::participants::start_time;
+use crate::shm::segment::Segment;
+
+/// Holders that a name file lists.
+const HOLDERS_MAX: u64 = 250;
+const RECORD_BYTES: u64 = 16;
+const NAME_FILE_BYTES: u64 = 4096;
+const NAME_MAGIC: [u8; 8] = *b"TGNAME01";
+const NAME_BYTES_MAX: usize = 100;
+const FIRST_RECORD: u64 = 32;
+
+const _: () = assert!(FIRST_RECORD + HOLDERS_MAX * RECORD_BYTES <= NAME_FILE_BYTES);
+
+/// A directory in which channels are found by name.
+#[derive(Debug, Clone)]
+pub(crate) struct HostDirectory {
+    path: PathBuf,
+}
+
+/// This process's entry in a name file; removed on drop, and the file with the last of them.
+#[derive(Debug)]
+pub(crate) struct NameEntry {
+    directory: HostDirectory,
+    name: String,
+    index: u64,
+    pid: u32,
+    identity: (u64, u64),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Holder {
+    pid: u32,
+    descriptor: u32,
+    start_time: u64,
+}
+
+impl HostDirectory {
+    /// The directory of this user: `TIDEGATE_DIR` if set, else `/dev/shm/tidegate-UID`. Made on first use.
+    pub(crate) fn of_user() -> Result<Self, ShmError> {
+        let uid = rustix::process::geteuid().as_raw();
+        let path = std::env::var_os("TIDEGATE_DIR")
+            .map_or_else(|| PathBuf::from(format!("/dev/shm/tidegate-{uid}")), PathBuf::from);
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Err(e) if e.kind() == io::ErrorKind::StorageFull => {
+                return Err(ShmError::DirectoryFull { path, bytes: NAME_FILE_BYTES });
+            }
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(ShmError::Untrusted { path, why: format!("it cannot be created: {e}") });
+            }
+            _ => {}
+        }
+        let found = std::fs::symlink_metadata(&path).map_err(|e| ShmError::os("lstat", e))?;
+        let untrusted = |why: String| Err(ShmError::Untrusted { path: path.clone(), why });
+        if !found.is_dir() {
+            return untrusted("it is not a directory".into());
+        }
+        if found.uid() != uid {
+            return untrusted(format!("it belongs to user {}", found.uid()));
+        }
+        if found.mode() & 0o077 != 0 {
+            return untrusted(format!("its mode is {:o}, others may write or look", found.mode() & 0o777));
+        }
+        Ok(Self { path })
+    }
+
+    /// Enters `segment` under a new name.
+    pub(crate) fn create(&self, name: &str, segment: &Segment) -> Result<NameEntry, ShmError> {
+        check_name(name)?;
+        let _exclusive = self.lock()?;
+        match self.open_file(name) {
+            Ok(file) => {
+                if let Some(holder) = holders(&file, name, self)?.into_iter().find(|(_, h)| h.is_alive()) {
+                    return Err(ShmError::NameInUse { name: name.into(), pid: holder.1.pid });
+                }
+                self.remove_file(name)?;
+            }
+            Err(ShmError::NotFound { .. }) => {}
+            Err(e) => return Err(e),
+        }
+        let path = self.path.join(name);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+            .open(&path)
+            .map_err(|e| self.write_error(name, e))?;
+        let entry = self.fill(&file, name, segment);
+        if entry.is_err() {
+            self.remove_file(name)?;
+        }
+        entry
+    }
+
+    fn fill(&self, file: &File, name: &str, segment: &Segment) -> Result<NameEntry, ShmError> {
+        // Backed before it is written: a full file system is an error here rather than a signal later.
+        rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, NAME_FILE_BYTES)
+            .map_err(|e| self.write_error(name, e.into()))?;
+        let (device, inode) = segment.identity()?;
+        let mut head = [0u8; FIRST_RECORD as usize];
+        head[..8].copy_from_slice(&NAME_MAGIC);
+        head[8..16].copy_from_slice(&device.to_le_bytes());
+        head[16..24].copy_from_slice(&inode.to_le_bytes());
+        file.write_all_at(&head, 0).map_err(|e| self.write_error(name, e))?;
+        self.enter(file, name, segment)
+    }
+
+    /// Opens the memory file behind `name` through one of its living holders.
+    pub(crate) fn open(&self, name: &str) -> Result<OwnedFd, ShmError> {
+        check_name(name)?;
+        let file = self.open_file(name)?;
+        let identity = identity(&file, &self.path.join(name))?;
+        for (_, holder) in holders(&file, name, self)? {
+            if !holder.is_alive() {
+                continue;
+            }
+            let path = format!("/proc/{}/fd/{}", holder.pid, holder.descriptor);
+            let Ok(memory) = OpenOptions::new().read(true).write(true).custom_flags(libc::O_CLOEXEC).open(path) else {
+                continue;
+            };
+            let found = memory.metadata().map_err(|e| ShmError::os("fstat", e))?;
+            if (found.dev(), found.ino()) == identity {
+                return Ok(memory.into());
+            }
+        }
+        Err(self.not_found(name))
+    }
+
+    /// Adds this process to the holders of `name`.
+    pub(crate) fn join(&self, name: &str, segment: &Segment) -> Result<NameEntry, ShmError> {
+        let _exclusive = self.lock()?;
+        let file = self.open_file(name)?;
+        if identity(&file, &self.path.join(name))? != segment.identity()? {
+            return Err(self.not_found(name));
+        }
+        self.enter(&file, name, segment)
+    }
+
+    fn enter(&self, file: &File, name: &str, segment: &Segment) -> Result<NameEntry, ShmError> {
+        use std::os::fd::AsFd;
+        let taken = holders(file, name, self)?;
+        let index = (0..HOLDERS_MAX)
+            .find(|i| !taken.iter().any(|(index, h)| index == i && h.is_alive()))
+            .ok_or(ShmError::TooManyParticipants { slots: HOLDERS_MAX as usize })?;
+        let pid = std::process::id();
+        let holder = Holder {
+            pid,
+            descriptor: segment.as_fd().as_raw_fd() as u32,
+            start_time: start_time(pid).unwrap_or(0),
+        };
+        write_record(file, index, holder).map_err(|e| self.write_error(name, e))?;
+        Ok(NameEntry { directory: self.clone(), name: name.into(), index, pid, identity: segment.identity()? })
+    }
+
+    /// Names of the channels that a living process holds, sorted.
+    pub(crate) fn names(&self) -> Result<Vec<String>, ShmError> {
+        let entries = std::fs::read_dir(&self.path).map_err(|e| ShmError::os("readdir", e))?;
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| self.open(name).is_ok())
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    fn open_file(&self, name: &str) -> Result<File, ShmError> {
+        let path = self.path.join(name);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
+            .open(&path)
+            .map_err(|e| match e.raw_os_error() {
+                Some(libc::ENOENT) => self.not_found(name),
+                Some(libc::ELOOP) => ShmError::Untrusted { path: path.clone(), why: "it is a symbolic link".into() },
+                _ => ShmError::Untrusted { path: path.clone(), why: e.to_string() },
+            })?;
+        let found = file.metadata().map_err(|e| ShmError::os("fstat", e))?;
+        let uid = rustix::process::geteuid().as_raw();
+        if !found.is_file() || found.uid() != uid || found.mode() & 0o077 != 0 {
+            return Err(ShmError::Untrusted { path, why: "it is not a private file of this user".into() });
+        }
+        Ok(file)
+    }
+
+    /// Serialises changes to the directory; released when the returned file closes, however that comes about.
+    fn lock(&self) -> Result<File, ShmError> {
+        let directory = File::open(&self.path).map_err(|e| ShmError::os("open", e))?;
+        rustix::io::retry_on_intr(|| rustix::fs::flock(&directory, rustix::fs::FlockOperation::LockExclusive))
+            .map_err(|e| ShmError::os("flock", e))?;
+        Ok(directory)
+    }
+
+    fn remove_file(&self, name: &str) -> Result<(), ShmError> {
+        std::fs::remove_file(self.path.join(name)).map_err(|e| ShmError::os("unlink", e))
+    }
+
+    fn not_found(&self, name: &str) -> ShmError {
+        ShmError::NotFound { name: name.into(), directory: self.path.clone() }
+    }
+
+    fn write_error(&self, name: &str, source: io::Error) -> ShmError {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                ShmError::DirectoryFull { path: self.path.join(name), bytes: NAME_FILE_BYTES }
+            }
+            _ => ShmError::os("write", source),
+        }
+    }
+}
+
+impl NameEntry {
+    fn leave(&self) -> Result<(), ShmError> {
+        let _exclusive = self.directory.lock()?;
+        let file = self.directory.open_file(&self.name)?;
+        // The name may have been replaced after this process was taken for dead.
+        if identity(&file, &self.directory.path.join(&self.name))? != self.identity {
+            return Ok(());
+        }
+        let gone = Holder { pid: 0, descriptor: 0, start_time: 0 };
+        write_record(&file, self.index, gone).map_err(|e| ShmError::os("write", e))?;
+        if holders(&file, &self.name, &self.directory)?.iter().all(|(_, h)| !h.is_alive()) {
+            self.directory.remove_file(&self.name)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for NameEntry {
+    fn drop(&mut self) {
+        // A child that inherited this handle by fork must not sign its parent off.
+        if self.pid == std::process::id() {
+            let _a_name_that_cannot_be_removed_is_stale_and_replaced_later = self.leave();
+        }
+    }
+}
+
+impl Holder {
+    fn is_alive(self) -> bool {
+        self.pid != 0 && start_time(self.pid) == Some(self.start_time)
+    }
+}
+
+fn check_name(name: &str) -> Result<(), ShmError> {
+    let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.starts_with('.') || !name.chars().all(sound) {
+        return Err(ShmError::BadName { name: name.into() });
+    }
+    Ok(())
+}
+
+fn identity(file: &File, path: &Path) -> Result<(u64, u64), ShmError> {
+    let mut head = [0u8; 24];
+    let whole = file.read_exact_at(&mut head, 0);
+    if whole.is_err() || head[..8] != NAME_MAGIC {
+        return Err(ShmError::Untrusted { path: path.into(), why: "it is not a channel's name file".into() });
+    }
+    let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| head[at + i]));
+    Ok((number(8), number(16)))
+}
+
+fn holders(file: &File, name: &str, directory: &HostDirectory) -> Result<Vec<(u64, Holder)>, ShmError> {
+    let mut records = vec![0u8; (HOLDERS_MAX * RECORD_BYTES) as usize];
+    file.read_exact_at(&mut records, FIRST_RECORD).map_err(|_| ShmError::Untrusted {
+        path: directory.path.join(name),
+        why: "it is too short for a channel's name file".into(),
+    })?;
+    let holders = records.chunks_exact(RECORD_BYTES as usize).zip(0..).filter_map(|(record, index)| {
+        let (pid, rest) = record.split_first_chunk::<4>()?;
+        let (descriptor, rest) = rest.split_first_chunk::<4>()?;
+        let (start_time, _) = rest.split_first_chunk::<8>()?;
+        let holder = Holder {
+            pid: u32::from_le_bytes(*pid),
+            descriptor: u32::from_le_bytes(*descriptor),
+            start_time: u64::from_le_bytes(*start_time),
+        };
+        (holder.pid != 0).then_some((index, holder))
+    });
+    Ok(holders.collect())
+}
+
+fn write_record(file: &File, index: u64, holder: Holder) -> io::Result<()> {
+    let mut record = [0u8; RECORD_BYTES as usize];
+    record[..4].copy_from_slice(&holder.pid.to_le_bytes());
+    record[4..8].copy_from_slice(&holder.descriptor.to_le_bytes());
+    record[8..].copy_from_slice(&holder.start_time.to_le_bytes());
+    file.write_all_at(&record, FIRST_RECORD + index * RECORD_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory() -> (tempfile::TempDir, HostDirectory) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_path_buf();
+        (directory, HostDirectory { path })
+    }
+
+    #[test]
+    fn a_name_leads_to_its_memory_until_the_last_holder_leaves() {
+        let (_keep, directory) = directory();
+        let segment = Segment::create("test", 1 << 16).unwrap();
+        let first = directory.create("orders", &segment).unwrap();
+        let again = Segment::attach(directory.open("orders").unwrap(), 1).unwrap();
+        assert_eq!(again.identity().unwrap(), segment.identity().unwrap());
+        let second = directory.join("orders", &again).unwrap();
+        drop(first);
+        assert_eq!(directory.names().unwrap(), ["orders"]);
+        drop(second);
+        assert!(matches!(directory.open("orders"), Err(ShmError::NotFound { .. })));
+        assert_eq!(std::fs::read_dir(&directory.path).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_name_in_use_is_refused_and_a_stale_one_replaced() {
+        let (_keep, directory) = directory();
+        let segment = Segment::create("test", 1 << 16).unwrap();
+        let entry = directory.create("orders", &segment).unwrap();
+        let pid = std::process::id();
+        assert!(matches!(directory.create("orders", &segment), Err(ShmError::NameInUse { pid: p, .. }) if p == pid));
+        let file = directory.open_file("orders").unwrap();
+        let stale = Holder { pid, descriptor: 0, start_time: 1 };
+        write_record(&file, entry.index, stale).unwrap();
+        directory.create("orders", &segment).unwrap();
+    }
+
+    #[test]
+    fn names_that_would_leave_the_directory_are_refused() {
+        let (_keep, directory) = directory();
+        for name in ["", "..", "../x", "a/b", ".hidden", "a\0b", &"x".repeat(101)] {
+            assert!(matches!(directory.open(name), Err(ShmError::BadName { .. })), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_link_or_a_foreign_file_in_the_names_place_is_refused() {
+        let (_keep, directory) = directory();
+        std::os::unix::fs::symlink("/etc/passwd", directory.path.join("link")).unwrap();
+        std::fs::write(directory.path.join("open"), "x").unwrap();
+        let segment = Segment::create("test", 1 << 16).unwrap();
+        for name in ["link", "open"] {
+            assert!(matches!(directory.open(name), Err(ShmError::Untrusted { .. })), "{name}");
+            assert!(matches!(directory.create(name, &segment), Err(ShmError::Untrusted { .. })), "{name}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What can go wrong between a process and a segment.
+
+use std::io;
+use std::path::PathBuf;
+
+/// A segment could not be created, found, trusted or backed with memory.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShmError {
+    /// The name has characters that a file name in the host directory must not have, or is too long.
+    #[error("`{name}` cannot name a channel: use 1 to 100 letters, digits, `.`, `_` or `-`, not starting with `.`")]
+    BadName {
+        /// The name as given.
+        name: String,
+    },
+    /// A living process holds a channel of this name.
+    #[error("channel `{name}` is in use by process {pid}: open it instead of creating it, or choose another name")]
+    NameInUse {
+        /// The name asked for.
+        name: String,
+        /// A living process that holds it.
+        pid: u32,
+    },
+    /// No living process holds a channel of this name.
+    #[error("no channel `{name}` in {}: create it first, and keep its creator running", directory.display())]
+    NotFound {
+        /// The name asked for.
+        name: String,
+        /// The host directory that was searched.
+        directory: PathBuf,
+    },
+    /// The host directory or a name in it is not what this user's processes make.
+    #[error("{} is not safe to use ({why}): remove it, or point TIDEGATE_DIR at a directory of your own", path.display())]
+    Untrusted {
+        /// The path that was refused.
+        path: PathBuf,
+        /// What was found there.
+        why: String,
+    },
+    /// The segment was made by another program, version or machine.
+    #[error("foreign segment: {field} is {found:#x}, this build needs {expected:#x}; run the same tidegate build on both sides")]
+    Foreign {
+        /// The header field that differs.
+        field: &'static str,
+        /// Its value in the segment.
+        found: u64,
+        /// The value this build writes.
+        expected: u64,
+    },
+    /// A word in shared memory holds a value that the protocol never writes.
+    #[error("corrupt segment: {what} is {value:#x}, at most {limit:#x} is possible")]
+    Corrupt {
+        /// The word.
+        what: &'static str,
+        /// The value read.
+        value: u64,
+        /// The largest value that makes sense there.
+        limit: u64,
+    },
+    /// There is no memory to back a range of the segment.
+    #[error("{bytes} bytes of shared memory are needed and {available} are free: lower the ring bytes, free memory, or raise the memory limit")]
+    NoMemory {
+        /// Bytes asked for.
+        bytes: u64,
+        /// Bytes that were free when asked.
+        available: u64,
+    },
+    /// The file system of the host directory is full.
+    #[error("{} is full: {bytes} bytes are needed there; delete files in it or mount it larger", path.display())]
+    DirectoryFull {
+        /// The path that could not be written.
+        path: PathBuf,
+        /// Bytes needed.
+        bytes: u64,
+    },
+    /// Every slot of the participant table is taken by a living endpoint.
+    #[error("all {slots} participant slots of the channel are taken by living endpoints: close some")]
+    TooManyParticipants {
+        /// Size of the table.
+        slots: usize,
+    },
+    /// The handle was made by another process and came here through `fork`.
+    #[error("this handle belongs to process {owner} and was inherited by fork: open the channel again in this process")]
+    Forked {
+        /// The process that made the handle.
+        owner: u32,
+    },
+    /// A system call failed.
+    #[error("{call} failed: {source}")]
+    Os {
+        /// The call, as its man page names it.
+        call: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+impl ShmError {
+    pub(crate) fn os(call: &'static str, source: impl Into<io::Error>) -> Self {
+        Self::Os { call, source: source.into() }
+    }
+}

@@ -1,0 +1,146 @@
+//! Writing and checking a segment's header.
+
+use std::sync::Arc;
+
+use crate::prim::Ordering::{Acquire, Relaxed, Release};
+use crate::shm::error::ShmError;
+use crate::shm::layout::{Header, MAGIC, VERSION};
+use crate::shm::segment::Segment;
+use crate::shm::window::Shared;
+
+/// The sizes a channel is made with. Checked; fixed for the channel's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    /// Lanes there is room for, 1 to 64.
+    pub(crate) lanes_max: u32,
+    /// Smallest ring, log2 bytes, 12 to 30.
+    pub(crate) class_min: u32,
+    /// Largest ring, log2 bytes, `class_min` to 30.
+    pub(crate) class_max: u32,
+    /// Longest payload, bytes; its frame fits twice into the smallest ring.
+    pub(crate) message_bytes_max: u32,
+}
+
+/// Lanes a channel may have.
+pub(crate) const LANES_MAX: u32 = 64;
+/// Rings are at least a page.
+pub(crate) const CLASS_FLOOR: u32 = 12;
+/// Rings are at most 1 GiB.
+pub(crate) const CLASS_CEILING: u32 = 30;
+
+impl Geometry {
+    /// The longest payload a ring of `class` can carry wherever its frame starts: half the ring, less two words.
+    pub(crate) fn message_bytes_limit(class: u32) -> u32 {
+        (1 << (class - 1)) - 16
+    }
+
+    fn check(self) -> Result<Self, ShmError> {
+        let bound = |what, value: u32, low: u32, high: u32| {
+            if (low..=high).contains(&value) {
+                Ok(())
+            } else {
+                Err(ShmError::Corrupt { what, value: u64::from(value), limit: u64::from(high) })
+            }
+        };
+        bound("lanes_max", self.lanes_max, 1, LANES_MAX)?;
+        bound("class_max", self.class_max, CLASS_FLOOR, CLASS_CEILING)?;
+        bound("class_min", self.class_min, CLASS_FLOOR, self.class_max)?;
+        bound("message_bytes_max", self.message_bytes_max, 1, Self::message_bytes_limit(self.class_min))?;
+        Ok(self)
+    }
+}
+
+/// Writes the header of a new segment. The segment becomes valid with the last store.
+pub(crate) fn write(segment: &Arc<Segment>, geometry: Geometry, abi_hash: u64) -> Result<u64, ShmError> {
+    let header = view(segment)?;
+    let mut id = [0u8; 8];
+    rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())
+        .map_err(|e| ShmError::os("getrandom", e))?;
+    let id = u64::from_le_bytes(id);
+    header.abi_hash.store(abi_hash, Relaxed);
+    header.version.store(VERSION, Relaxed);
+    header.page_bytes.store(rustix::param::page_size() as u32, Relaxed);
+    header.segment_bytes.store(segment.len() as u64, Relaxed);
+    header.channel_id.store(id, Relaxed);
+    header.lanes_max.store(geometry.lanes_max, Relaxed);
+    header.class_min.store(geometry.class_min, Relaxed);
+    header.class_max.store(geometry.class_max, Relaxed);
+    header.message_bytes_max.store(geometry.message_bytes_max, Relaxed);
+    // Edge `header-written`: to the Acquire load of the magic in `check`. No model: written once, before the segment
+    // has a name; the edge only matters to a peer that guesses the descriptor.
+    header.magic.store(MAGIC, Release);
+    Ok(id)
+}
+
+/// Checks the header of an attached segment and returns its geometry and channel id.
+pub(crate) fn check(segment: &Arc<Segment>, abi_hash: u64) -> Result<(Geometry, u64), ShmError> {
+    let header = view(segment)?;
+    let same = |field, found: u64, expected: u64| {
+        if found == expected { Ok(()) } else { Err(ShmError::Foreign { field, found, expected }) }
+    };
+    // Edge `header-written`, reading end.
+    same("magic", header.magic.load(Acquire), MAGIC)?;
+    same("version", u64::from(header.version.load(Relaxed)), u64::from(VERSION))?;
+    same("ABI hash", header.abi_hash.load(Relaxed), abi_hash)?;
+    same("page size", u64::from(header.page_bytes.load(Relaxed)), rustix::param::page_size() as u64)?;
+    same("segment length", header.segment_bytes.load(Relaxed), segment.len() as u64)?;
+    let geometry = Geometry {
+        lanes_max: header.lanes_max.load(Relaxed),
+        class_min: header.class_min.load(Relaxed),
+        class_max: header.class_max.load(Relaxed),
+        message_bytes_max: header.message_bytes_max.load(Relaxed),
+    }
+    .check()?;
+    Ok((geometry, header.channel_id.load(Relaxed)))
+}
+
+fn view(segment: &Arc<Segment>) -> Result<Shared<Header>, ShmError> {
+    Shared::at(segment, 0).ok_or(ShmError::Corrupt {
+        what: "segment length",
+        value: segment.len() as u64,
+        limit: u64::MAX,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GEOMETRY: Geometry = Geometry { lanes_max: 4, class_min: 12, class_max: 20, message_bytes_max: 1024 };
+
+    fn segment() -> Arc<Segment> {
+        Arc::new(Segment::create("test", 1 << 16).unwrap())
+    }
+
+    #[test]
+    fn a_written_header_checks() {
+        let segment = segment();
+        let id = write(&segment, GEOMETRY, 7).unwrap();
+        assert_eq!(check(&segment, 7).unwrap(), (GEOMETRY, id));
+    }
+
+    #[test]
+    fn another_abi_is_refused_with_both_hashes() {
+        let segment = segment();
+        write(&segment, GEOMETRY, 7).unwrap();
+        let error = check(&segment, 8).unwrap_err();
+        assert!(matches!(error, ShmError::Foreign { field: "ABI hash", found: 7, expected: 8 }), "{error}");
+    }
+
+    #[test]
+    fn no_flipped_bit_of_the_header_is_taken_for_sound_geometry() {
+        let segment = segment();
+        write(&segment, GEOMETRY, 7).unwrap();
+        for bit in 0..size_of::<Header>() * 8 {
+            let byte = bit / 8;
+            // SAFETY: inside the mapping, and no other thread has it.
+            let flip = || unsafe { *segment.base().add(byte) ^= 1 << (bit % 8) };
+            flip();
+            if let Ok((geometry, _)) = check(&segment, 7) {
+                assert!(geometry.check().is_ok(), "bit {bit}");
+            }
+            flip();
+        }
+        assert!(check(&segment, 7).is_ok());
+    }
+}

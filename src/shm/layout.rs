@@ -1,0 +1,101 @@
+//! Where everything lies in a segment. Offsets, sizes and the ABI hash; no behaviour.
+//!
+//! ```text
+//! offset 0      Header            magic, ABI hash, geometry; written once by the creator
+//!        4 KiB  ParticipantTable  who takes part: pid, start time, role
+//!       20 KiB  (upper layers)    the channel's control words and its lanes, see `channel::layout`
+//!       ...     lane areas        from `data_offset`: one area of 2^(class_max + 1) bytes a lane,
+//!                                 in which the ring of class c is the range [2^c, 2^(c+1))
+//! ```
+
+use crate::prim::{AtomicU32, AtomicU64};
+use crate::shm::window::SharedLayout;
+
+/// `TIDEGATE` in ASCII, little-endian.
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"TIDEGATE");
+/// Raised with every change of layout or protocol.
+pub(crate) const VERSION: u32 = 1;
+/// Participants that one channel can have at a time: handles and endpoints.
+pub(crate) const PARTICIPANTS_MAX: usize = 256;
+/// Offset of the participant table.
+pub(crate) const PARTICIPANTS_OFFSET: usize = 4096;
+/// First offset that belongs to the upper layers.
+pub(crate) const UPPER_OFFSET: usize = PARTICIPANTS_OFFSET + PARTICIPANTS_MAX * size_of::<Participant>();
+/// Each word that one side writes and another reads sits this far from the next writer's: two 64-byte lines, since
+/// the adjacent-line prefetcher moves lines in pairs.
+pub(crate) const LINE_PAIR: usize = 128;
+
+/// The first words of a segment. Only the creator writes them, before the segment can be found.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Header {
+    /// [`MAGIC`]; stored last, with Release, by the creator.
+    pub(crate) magic: AtomicU64,
+    /// [`ABI_HASH`].
+    pub(crate) abi_hash: AtomicU64,
+    /// [`VERSION`].
+    pub(crate) version: AtomicU32,
+    /// Bytes of a page on the creating kernel.
+    pub(crate) page_bytes: AtomicU32,
+    /// Bytes of the whole segment.
+    pub(crate) segment_bytes: AtomicU64,
+    /// Random, so that two channels of one name in turn are told apart.
+    pub(crate) channel_id: AtomicU64,
+    /// Lanes there is room for, 1 to 64.
+    pub(crate) lanes_max: AtomicU32,
+    /// Smallest ring, log2 bytes.
+    pub(crate) class_min: AtomicU32,
+    /// Largest ring, log2 bytes.
+    pub(crate) class_max: AtomicU32,
+    /// Longest payload, bytes.
+    pub(crate) message_bytes_max: AtomicU32,
+}
+
+/// One slot of the participant table.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Participant {
+    /// 0 free, else role << 56 | generation << 32 | pid. Claimed by CAS from 0; cleared by its owner, or by a sweeper with proof of death.
+    pub(crate) owner: AtomicU64,
+    /// Start time of the process in clock ticks since boot (field 22 of `/proc/PID/stat`); 0 while unknown.
+    pub(crate) start_time: AtomicU64,
+    /// Inode of the process's pid namespace: only inside it does the pid mean anything.
+    pub(crate) pid_namespace: AtomicU64,
+    pub(crate) _pad: [AtomicU64; 5],
+}
+
+/// The participant table.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct ParticipantSlots {
+    pub(crate) slots: [Participant; PARTICIPANTS_MAX],
+}
+
+// SAFETY: atomics only, `repr(C)`.
+unsafe impl SharedLayout for Header {}
+// SAFETY: atomics only, `repr(C)`.
+unsafe impl SharedLayout for ParticipantSlots {}
+
+const _: () = assert!(size_of::<Header>() <= PARTICIPANTS_OFFSET);
+const _: () = assert!(size_of::<Participant>() == 64);
+const _: () = assert!(UPPER_OFFSET == 20 * 1024);
+#[cfg(not(target_endian = "little"))]
+compile_error!("the shared layout is little-endian");
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("segments are mapped whole, which needs a 64-bit address space");
+
+/// FNV-1a (Fowler, Noll, Vo) over numbers: equal only where both builds agree on every offset and size fed to it.
+pub(crate) const fn abi_hash(numbers: &[usize]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut i = 0;
+    while i < numbers.len() {
+        let bytes = (numbers[i] as u64).to_le_bytes();
+        let mut b = 0;
+        while b < 8 {
+            hash = (hash ^ bytes[b] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+            b += 1;
+        }
+        i += 1;
+    }
+    hash
+}

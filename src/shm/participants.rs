@@ -1,0 +1,221 @@
+//! Who takes part in a channel, and the proof that one of them is dead.
+//!
+//! A participant is dead when the kernel says so, never because time has passed: a stopped process may go on. Proof is
+//! either its unlocked byte (see [`crate::shm::locks`]), or, seen from the same pid namespace, that no process has its
+//! pid and start time (`proc(5)`, field 22 of `stat`), or that it is a zombie.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::prim::AtomicU64;
+use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::shm::error::ShmError;
+use crate::shm::layout::{PARTICIPANTS_OFFSET, ParticipantSlots};
+use crate::shm::locks;
+use crate::shm::segment::Segment;
+use crate::shm::window::Shared;
+
+/// What a participant does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Role {
+    /// Holds the channel open: a `Channel` and its clones.
+    Handle = 1,
+    /// Sends.
+    Sender = 2,
+    /// Receives.
+    Receiver = 3,
+}
+
+/// The slots of one segment.
+#[derive(Debug, Clone)]
+pub(crate) struct ParticipantTable {
+    shared: Shared<ParticipantSlots>,
+    segment: Arc<Segment>,
+    /// Threads of one process share the descriptor that holds the locks, so they take turns here.
+    turn: Arc<Mutex<()>>,
+}
+
+/// A claimed slot, given back on drop.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    table: ParticipantTable,
+    slot: usize,
+    word: u64,
+}
+
+/// A slot's occupant, as read at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Occupant {
+    /// Process id in the occupant's own pid namespace.
+    pub(crate) pid: u32,
+    word: u64,
+}
+
+impl ParticipantTable {
+    /// The table of `segment`.
+    pub(crate) fn of(segment: &Arc<Segment>) -> Result<Self, ShmError> {
+        let shared = Shared::at(segment, PARTICIPANTS_OFFSET).ok_or(ShmError::Corrupt {
+            what: "segment length",
+            value: segment.len() as u64,
+            limit: u64::MAX,
+        })?;
+        Ok(Self { shared, segment: Arc::clone(segment), turn: Arc::default() })
+    }
+
+    /// Claims a slot, sweeping the dead if none is free.
+    pub(crate) fn join(&self, role: Role) -> Result<Membership, ShmError> {
+        if let Some(membership) = self.claim_free(role)? {
+            return Ok(membership);
+        }
+        for slot in 0..self.len() {
+            if let Some(occupant) = self.occupant(slot)
+                && self.is_dead(slot, occupant)?
+            {
+                self.evict(slot, occupant);
+            }
+        }
+        self.claim_free(role)?.ok_or(ShmError::TooManyParticipants { slots: self.len() })
+    }
+
+    fn claim_free(&self, role: Role) -> Result<Option<Membership>, ShmError> {
+        let pid = std::process::id();
+        let word = u64::from(role as u8) << 56 | u64::from(next_generation()) << 32 | u64::from(pid);
+        let _turn = self.turn.lock();
+        for (slot, entry) in self.shared.slots.iter().enumerate() {
+            if entry.owner.load(Relaxed) != 0 || !locks::try_lock(&*self.segment, locks::participant(slot))? {
+                continue;
+            }
+            // Edge `slot-claimed`: to the Acquire load in `occupant`. The lock is held before the slot is, so an
+            // occupied slot with a free lock proves death.
+            if entry.owner.compare_exchange(0, word, AcqRel, Relaxed).is_ok() {
+                entry.pid_namespace.store(pid_namespace(), Relaxed);
+                entry.start_time.store(start_time(pid).unwrap_or(0), Release);
+                return Ok(Some(Membership { table: self.clone(), slot, word }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Who sits in `slot` now.
+    pub(crate) fn occupant(&self, slot: usize) -> Option<Occupant> {
+        // Edge `slot-claimed`, reading end.
+        let word = self.shared.slots.get(slot)?.owner.load(Acquire);
+        (word != 0).then_some(Occupant { pid: word as u32, word })
+    }
+
+    /// Whether the occupant is provably dead.
+    pub(crate) fn is_dead(&self, slot: usize, occupant: Occupant) -> Result<bool, ShmError> {
+        let Some(entry) = self.shared.slots.get(slot) else { return Ok(false) };
+        let same_namespace = entry.pid_namespace.load(Relaxed) == pid_namespace();
+        if same_namespace && occupant.pid == std::process::id() {
+            return Ok(false);
+        }
+        if !locks::held_by_another(&*self.segment, locks::participant(slot))? {
+            return Ok(entry.owner.load(Acquire) == occupant.word);
+        }
+        let recorded = entry.start_time.load(Acquire);
+        if !same_namespace || recorded == 0 {
+            return Ok(false);
+        }
+        Ok(start_time(occupant.pid) != Some(recorded) && entry.owner.load(Acquire) == occupant.word)
+    }
+
+    /// Clears the slot of a dead occupant; true for the one caller that did.
+    pub(crate) fn evict(&self, slot: usize, occupant: Occupant) -> bool {
+        clear(&self.shared.slots[slot].owner, occupant.word)
+    }
+
+    /// Slots in the table.
+    pub(crate) fn len(&self) -> usize {
+        self.shared.slots.len()
+    }
+}
+
+impl Membership {
+    /// The slot's index.
+    pub(crate) fn slot(&self) -> usize {
+        self.slot
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        // A child that inherited this handle by fork must not sign its parent off.
+        if self.word as u32 != std::process::id() {
+            return;
+        }
+        let _turn = self.table.turn.lock();
+        // The word goes before the lock: an occupied slot with a free lock would look like a death.
+        clear(&self.table.shared.slots[self.slot].owner, self.word);
+        let _unlock_fails_only_if_the_descriptor_is_gone =
+            locks::unlock(&*self.table.segment, locks::participant(self.slot));
+    }
+}
+
+/// Tells two stays of one process in one slot apart; 24 bits.
+fn next_generation() -> u32 {
+    static GENERATION: AtomicU32 = AtomicU32::new(1);
+    GENERATION.fetch_add(1, Ordering::Relaxed) & 0x00ff_ffff
+}
+
+fn clear(owner: &AtomicU64, word: u64) -> bool {
+    owner.compare_exchange(word, 0, AcqRel, Relaxed).is_ok()
+}
+
+/// Start time of a living, unreaped-free process: `None` if it is gone or a zombie.
+pub(crate) fn start_time(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command may hold spaces and parentheses; the fields follow its last one.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    if state == "Z" || state == "X" {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+fn pid_namespace() -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self/ns/pid").map_or(0, |m| m.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> ParticipantTable {
+        ParticipantTable::of(&Arc::new(Segment::create("test", 1 << 16).unwrap())).unwrap()
+    }
+
+    #[test]
+    fn a_slot_is_given_back_on_drop() {
+        let table = table();
+        let first = table.join(Role::Sender).unwrap();
+        let slot = first.slot();
+        assert_eq!(table.occupant(slot).unwrap().pid, std::process::id());
+        assert!(!table.is_dead(slot, table.occupant(slot).unwrap()).unwrap());
+        drop(first);
+        assert_eq!(table.occupant(slot), None);
+    }
+
+    #[test]
+    fn the_table_refuses_one_more_than_it_holds() {
+        let table = table();
+        let all: Vec<_> = (0..table.len()).map(|_| table.join(Role::Handle).unwrap()).collect();
+        assert!(matches!(table.join(Role::Handle), Err(ShmError::TooManyParticipants { slots: 256 })));
+        drop(all);
+        table.join(Role::Handle).unwrap();
+    }
+
+    #[test]
+    fn a_process_that_is_gone_has_no_start_time() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = child.id();
+        child.wait().unwrap();
+        assert_eq!(start_time(pid), None);
+        assert!(start_time(std::process::id()).is_some());
+    }
+}

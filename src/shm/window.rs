@@ -1,0 +1,163 @@
+//! Typed views into a segment that keep it mapped.
+
+#[cfg(not(loom))]
+pub(crate) use mapped::{Shared, SharedLayout, Window};
+#[cfg(loom)]
+pub(crate) use model::{Shared, Window};
+
+#[cfg(not(loom))]
+mod mapped {
+    use std::ops::Deref;
+    use std::ptr::NonNull;
+    use std::sync::Arc;
+
+    use crate::prim::AtomicU64;
+    use crate::shm::segment::Segment;
+
+    /// A type that may lie in memory which other processes write.
+    ///
+    /// # Safety
+    /// Every field is an atomic (or an array or struct of such), any bit pattern is a valid value, and the layout is
+    /// `repr(C)`.
+    pub(crate) unsafe trait SharedLayout {}
+
+    /// A `T` in a segment, which stays mapped for as long as this handle lives.
+    #[derive(Debug)]
+    pub(crate) struct Shared<T> {
+        target: NonNull<T>,
+        segment: Arc<Segment>,
+    }
+
+    // SAFETY: `T: SharedLayout` holds only atomics, which any thread may use; the mapping is not tied to a thread.
+    unsafe impl<T: SharedLayout> Send for Shared<T> {}
+    // SAFETY: as above; `&Shared<T>` gives out only `&T`.
+    unsafe impl<T: SharedLayout> Sync for Shared<T> {}
+
+    impl<T> Clone for Shared<T> {
+        fn clone(&self) -> Self {
+            Self { target: self.target, segment: Arc::clone(&self.segment) }
+        }
+    }
+
+    impl<T: SharedLayout> Shared<T> {
+        /// The `T` at `offset` bytes, or `None` where it would lie outside the segment or unaligned.
+        pub(crate) fn at(segment: &Arc<Segment>, offset: usize) -> Option<Self> {
+            let end = offset.checked_add(size_of::<T>())?;
+            if end > segment.len() || !offset.is_multiple_of(align_of::<T>()) {
+                return None;
+            }
+            // SAFETY: `offset` is inside the mapping, so the sum stays inside one allocation and is not null.
+            let target = unsafe { NonNull::new_unchecked(segment.base().add(offset).cast::<T>()) };
+            Some(Self { target, segment: Arc::clone(segment) })
+        }
+    }
+
+    impl<T: SharedLayout> Deref for Shared<T> {
+        type Target = T;
+        #[inline]
+        fn deref(&self) -> &T {
+            // SAFETY:
+            // - bounds and alignment were checked in `at`, and `segment` keeps the mapping alive;
+            // - `T: SharedLayout`, so every bit pattern is valid and every access through `&T` is atomic.
+            unsafe { self.target.as_ref() }
+        }
+    }
+
+    /// A range of bytes in a segment, addressed by offset.
+    #[derive(Debug, Clone)]
+    pub(crate) struct Window {
+        base: NonNull<u8>,
+        len: usize,
+        _segment: Arc<Segment>,
+    }
+
+    // SAFETY: the window gives out atomics, or plain bytes through `unsafe` methods whose callers own those bytes.
+    unsafe impl Send for Window {}
+    // SAFETY: as above.
+    unsafe impl Sync for Window {}
+
+    impl Window {
+        /// The `len` bytes from `offset`, or `None` where they would lie outside the segment or off an 8-byte boundary.
+        pub(crate) fn at(segment: &Arc<Segment>, offset: usize, len: usize) -> Option<Self> {
+            if offset.checked_add(len)? > segment.len() || !offset.is_multiple_of(8) {
+                return None;
+            }
+            // SAFETY: `offset` is inside the mapping.
+            let base = unsafe { NonNull::new_unchecked(segment.base().add(offset)) };
+            Some(Self { base, len, _segment: Arc::clone(segment) })
+        }
+
+        /// The atomic word at `offset`.
+        ///
+        /// # Panics
+        /// Panics if `offset` is off an 8-byte boundary or outside the window: the callers mask their offsets.
+        #[inline]
+        pub(crate) fn word(&self, offset: usize) -> &AtomicU64 {
+            assert!(offset <= self.len - 8 && offset & 7 == 0, "word {offset} outside window of {}", self.len);
+            // SAFETY: inside the window (just checked), aligned (just checked; the base is 8-byte aligned), and
+            // mapped for as long as `self` lives.
+            unsafe { &*self.base.as_ptr().add(offset).cast::<AtomicU64>() }
+        }
+
+        /// The bytes at `offset`.
+        ///
+        /// # Safety
+        /// No one may write these bytes while the slice lives. In a channel that follows from the protocol: they
+        /// belong to a committed frame that has not been released.
+        #[inline]
+        pub(crate) unsafe fn bytes(&self, offset: usize, len: usize) -> &[u8] {
+            assert!(offset <= self.len && len <= self.len - offset, "bytes outside window");
+            // SAFETY: bounds were just checked; freedom from writers is the caller's promise.
+            unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(offset), len) }
+        }
+
+        /// The bytes at `offset`, to write.
+        ///
+        /// # Safety
+        /// No one else may read or write these bytes while the slice lives: they belong to a claim that is neither
+        /// committed nor aborted.
+        #[inline]
+        #[allow(clippy::mut_from_ref)]
+        pub(crate) unsafe fn bytes_mut(&self, offset: usize, len: usize) -> &mut [u8] {
+            assert!(offset <= self.len && len <= self.len - offset, "bytes outside window");
+            // SAFETY: bounds were just checked; exclusiveness is the caller's promise.
+            unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr().add(offset), len) }
+        }
+    }
+}
+
+#[cfg(loom)]
+mod model {
+    use crate::prim::{AtomicU64, Ordering};
+    use loom::sync::Arc;
+
+    /// Loom's stand-in for a `T` in a segment.
+    pub(crate) type Shared<T> = Arc<T>;
+
+    /// Loom's stand-in for a range of bytes: words whose payload accesses are relaxed, so that a missing edge shows
+    /// as a stale value.
+    #[derive(Debug, Clone)]
+    pub(crate) struct Window {
+        words: Arc<Vec<AtomicU64>>,
+    }
+
+    impl Window {
+        /// A window filled with `stale`, as memory that held other messages before.
+        pub(crate) fn filled(len: usize, stale: u64) -> Self {
+            Self { words: Arc::new((0..len / 8).map(|_| AtomicU64::new(stale)).collect()) }
+        }
+
+        pub(crate) fn word(&self, offset: usize) -> &AtomicU64 {
+            assert_eq!(offset % 8, 0);
+            &self.words[offset / 8]
+        }
+
+        pub(crate) fn load_payload(&self, offset: usize) -> u64 {
+            self.word(offset).load(Ordering::Relaxed)
+        }
+
+        pub(crate) fn store_payload(&self, offset: usize, value: u64) {
+            self.word(offset).store(value, Ordering::Relaxed);
+        }
+    }
+}

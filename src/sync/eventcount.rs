@@ -1,0 +1,141 @@
+//! The eventcount: sleeping until another process has done something, at one load a wake-up not needed.
+//!
+//! Steps W1-W5 and K1-K5 are those of `PROTOCOL.md`.
+
+use std::time::Duration;
+
+use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::prim::{AtomicU32, AtomicU64};
+use crate::sync::fences;
+
+/// A sleep is never longer, so that a wake lost with its waker's life is made up for.
+pub(crate) const PARK_NS_MAX: u64 = 50_000_000;
+/// The bound where this process's heavy fence does not reach wakers in other processes.
+pub(crate) const PARK_NS_MAX_UNFENCED: u64 = 1_000_000;
+
+/// Two words in shared memory (the pad keeps their line's neighbours at known offsets).
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct EventCount {
+    /// Futex word; see the table in `PROTOCOL.md`.
+    event: AtomicU32,
+    /// 1 while somebody may be asleep.
+    parked: AtomicU32,
+    /// Wakes that reached the kernel. Written by wakers on the slow path, read by telemetry.
+    wakes: AtomicU64,
+    #[cfg(loom)]
+    kernel: model::FutexQueue,
+}
+
+impl EventCount {
+    /// Tells a sleeper, if there may be one, that what it waits for has happened.
+    #[inline]
+    pub(crate) fn notify(&self) {
+        fences::light(); // K1
+        // K2: Relaxed suffices, the fence orders it after the caller's write.
+        if self.parked.load(Relaxed) != 0 {
+            self.wake_all();
+        }
+    }
+
+    /// Wakes every sleeper, whether or not it has something to see: K3 to K5.
+    #[cold]
+    pub(crate) fn wake_all(&self) {
+        self.parked.swap(0, AcqRel); // K3: edge `parked-flag`, reading end
+        self.event.fetch_add(1, Release); // K4: edge `event-bumped`, writing end
+        self.wakes.fetch_add(1, Relaxed);
+        self.futex_wake(); // K5
+    }
+
+    /// Sleeps until woken, at most `limit`, unless `ready` yields something first.
+    pub(crate) fn park<T>(&self, limit: Duration, ready: impl FnOnce() -> Option<T>) -> Option<T> {
+        let key = self.event.load(Acquire); // W1: edge `event-bumped`, reading end
+        self.parked.store(1, Release); // W2: edge `parked-flag`, writing end
+        let fenced = fences::heavy(); // W3
+        if let Some(value) = ready() {
+            return Some(value); // W4
+        }
+        let bound = if fenced { PARK_NS_MAX } else { PARK_NS_MAX_UNFENCED };
+        self.futex_wait(key, limit.min(Duration::from_nanos(bound))); // W5
+        None
+    }
+
+    /// Wakes counted so far.
+    #[cfg(not(loom))]
+    pub(crate) fn wakes(&self) -> u64 {
+        self.wakes.load(Relaxed)
+    }
+
+    #[cfg(not(loom))]
+    fn futex_wait(&self, key: u32, limit: Duration) {
+        use rustix::thread::futex;
+        let limit = rustix::time::Timespec {
+            tv_sec: limit.as_secs() as i64,
+            tv_nsec: i64::from(limit.subsec_nanos()),
+        };
+        // Not PRIVATE: the word is shared between processes. Every way it can return (woken, changed, interrupted,
+        // timed out) means the same to the caller: look again.
+        let _look_again = futex::wait(&self.event, futex::Flags::empty(), key, Some(&limit));
+    }
+
+    #[cfg(not(loom))]
+    fn futex_wake(&self) {
+        use rustix::thread::futex;
+        let _fails_only_on_a_bad_address = futex::wake(&self.event, futex::Flags::empty(), i32::MAX as u32);
+    }
+
+    #[cfg(loom)]
+    fn futex_wait(&self, key: u32, _limit: Duration) {
+        self.kernel.wait(|| self.event.load(Relaxed) == key);
+    }
+
+    #[cfg(loom)]
+    fn futex_wake(&self) {
+        self.kernel.wake();
+    }
+}
+
+#[cfg(loom)]
+impl Default for EventCount {
+    fn default() -> Self {
+        Self {
+            event: AtomicU32::new(0),
+            parked: AtomicU32::new(0),
+            wakes: AtomicU64::new(0),
+            kernel: model::FutexQueue::default(),
+        }
+    }
+}
+
+#[cfg(loom)]
+mod model {
+    use loom::sync::{Condvar, Mutex};
+
+    /// The kernel's side of a futex: compare and sleep are one step. Without time-outs, so that a lost wake-up is a
+    /// deadlock, which loom reports.
+    #[derive(Debug)]
+    pub(super) struct FutexQueue {
+        lock: Mutex<()>,
+        queue: Condvar,
+    }
+
+    impl Default for FutexQueue {
+        fn default() -> Self {
+            Self { lock: Mutex::new(()), queue: Condvar::new() }
+        }
+    }
+
+    impl FutexQueue {
+        pub(super) fn wait(&self, unchanged: impl Fn() -> bool) {
+            let guard = self.lock.lock().unwrap();
+            if unchanged() {
+                drop(self.queue.wait(guard).unwrap());
+            }
+        }
+
+        pub(super) fn wake(&self) {
+            let _guard = self.lock.lock().unwrap();
+            self.queue.notify_all();
+        }
+    }
+}

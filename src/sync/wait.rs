@@ -1,0 +1,252 @@
+//! Wait strategies: how an endpoint passes the time until there is something to do.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::prim::AtomicU64;
+use crate::prim::Ordering::Relaxed;
+use crate::sync::clock::now_ns;
+use crate::sync::eventcount::EventCount;
+
+/// How an endpoint waits. Switchable at any moment, by any process, while endpoints wait.
+///
+/// A spinning waiter reacts within a fraction of a microsecond and burns a core; a parked one costs nothing and takes
+/// a wake-up through the kernel, tens of microseconds. On a machine or cgroup with one CPU every strategy parks: the
+/// peer that is waited for needs that CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+#[non_exhaustive]
+pub enum WaitStrategy {
+    /// Poll without pause.
+    Spin,
+    /// Poll, giving the CPU to another runnable thread between polls (`sched_yield(2)`).
+    SpinYield,
+    /// Poll for a while, then sleep.
+    SpinPark {
+        /// Nanoseconds of polling before the sleep.
+        budget_ns: u32,
+    },
+    /// Sleep at once (`futex(2)`).
+    Park,
+}
+
+impl WaitStrategy {
+    /// Spinning for 40 us, a little more than a wake-up through the kernel costs, then sleeping: at most twice the
+    /// cost of the better choice, whichever it is (Karlin et al., "Competitive randomized algorithms", 1990).
+    pub const DEFAULT: Self = Self::SpinPark { budget_ns: 40_000 };
+
+    /// The strategy's name, without its budget.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Spin => "spin",
+            Self::SpinYield => "spin_yield",
+            Self::SpinPark { .. } => "spin_park",
+            Self::Park => "park",
+        }
+    }
+
+    /// The shared word: kind in the low byte, budget in the upper half. 0, fresh memory, is the default.
+    pub(crate) fn to_word(self) -> u64 {
+        match self {
+            Self::Spin => 1,
+            Self::SpinYield => 2,
+            Self::SpinPark { budget_ns } => 3 | u64::from(budget_ns) << 32,
+            Self::Park => 4,
+        }
+    }
+
+    /// Reads any word, also one that no process of ours wrote: unknown kinds mean the default.
+    pub(crate) fn from_word(word: u64) -> Self {
+        match word as u8 {
+            1 => Self::Spin,
+            2 => Self::SpinYield,
+            3 => Self::SpinPark { budget_ns: (word >> 32) as u32 },
+            4 => Self::Park,
+            _ => Self::DEFAULT,
+        }
+    }
+
+    fn on_this_machine(self) -> Self {
+        static CPUS: OnceLock<usize> = OnceLock::new();
+        let cpus = *CPUS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from));
+        if cpus == 1 { Self::Park } else { self }
+    }
+}
+
+impl std::fmt::Display for WaitStrategy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::SpinPark { budget_ns } => write!(f, "spin_park({} us)", budget_ns / 1000),
+            other => f.write_str(other.name()),
+        }
+    }
+}
+
+/// Buckets of a log2 histogram of nanoseconds: bucket b counts values below 2^b, the last one all larger.
+pub(crate) const WAIT_BUCKETS: usize = 32;
+
+/// What one side's waits cost. One endpoint writes it, on slow paths only; telemetry reads it.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct WaitCounters {
+    /// Waits that outlasted the first burst of polls.
+    pub(crate) waits: AtomicU64,
+    /// Sleeps.
+    pub(crate) parks: AtomicU64,
+    /// Nanoseconds spent in ended waits, short bursts included.
+    pub(crate) wait_ns: AtomicU64,
+    /// When the wait that goes on now began, or 0.
+    pub(crate) waiting_since_ns: AtomicU64,
+    /// Ended waits by duration.
+    pub(crate) histogram: [AtomicU64; WAIT_BUCKETS],
+}
+
+/// Why a wait ended without what was waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DeadlinePassed;
+
+/// Polls before the first look at the clock: a wait this short is not worth two clock reads.
+const BURST_POLLS: u32 = 64;
+/// Polls between looks at the clock and the strategy word.
+const SPIN_POLLS: u32 = 64;
+/// How often a waiter looks whether its peers still live.
+const PEER_CHECK_NS: u64 = 20_000_000;
+
+/// Waits until `poll` yields a value.
+///
+/// `poll` must be cheap; `check_peers` runs every 20 ms and may make system calls. Either ends the wait by returning
+/// something. `deadline_ns` is on [`now_ns`]'s clock.
+#[cold]
+pub(crate) fn wait<T>(
+    event: &EventCount,
+    strategy: &AtomicU64,
+    counters: &WaitCounters,
+    deadline_ns: Option<u64>,
+    mut poll: impl FnMut() -> Option<T>,
+    mut check_peers: impl FnMut() -> Option<T>,
+) -> Result<T, DeadlinePassed> {
+    for polls in 1..=BURST_POLLS {
+        if let Some(value) = poll() {
+            add(&counters.wait_ns, u64::from(polls * poll_ns()));
+            return Ok(value);
+        }
+        std::hint::spin_loop();
+    }
+    let began_ns = now_ns();
+    let ongoing = Ongoing::begin(counters, began_ns);
+    let mut peers_checked_ns = began_ns;
+    loop {
+        let now = now_ns();
+        if deadline_ns.is_some_and(|deadline| now >= deadline) {
+            // One last look: a descheduled waiter should find what came while it was away.
+            return poll().ok_or(DeadlinePassed);
+        }
+        if now - peers_checked_ns >= PEER_CHECK_NS {
+            peers_checked_ns = now;
+            if let Some(value) = check_peers() {
+                return Ok(value);
+            }
+        }
+        let spun_ns = now - began_ns;
+        let found = match WaitStrategy::from_word(strategy.load(Relaxed)).on_this_machine() {
+            WaitStrategy::SpinPark { budget_ns } if spun_ns >= u64::from(budget_ns) => {
+                ongoing.park(event, now, deadline_ns, &mut poll)
+            }
+            WaitStrategy::Park => ongoing.park(event, now, deadline_ns, &mut poll),
+            WaitStrategy::Spin | WaitStrategy::SpinPark { .. } => (0..SPIN_POLLS).find_map(|_| {
+                std::hint::spin_loop();
+                poll()
+            }),
+            WaitStrategy::SpinYield => {
+                std::thread::yield_now();
+                poll()
+            }
+        };
+        if let Some(value) = found {
+            return Ok(value);
+        }
+    }
+}
+
+/// A wait in progress; books its time when it ends, in whatever way.
+struct Ongoing<'a> {
+    counters: &'a WaitCounters,
+    began_ns: u64,
+}
+
+impl<'a> Ongoing<'a> {
+    fn begin(counters: &'a WaitCounters, began_ns: u64) -> Self {
+        add(&counters.waits, 1);
+        counters.waiting_since_ns.store(began_ns, Relaxed);
+        Self { counters, began_ns }
+    }
+
+    fn park<T>(
+        &self,
+        event: &EventCount,
+        now_ns: u64,
+        deadline_ns: Option<u64>,
+        poll: &mut impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        let limit = deadline_ns.map_or(u64::MAX, |deadline| deadline - now_ns);
+        add(&self.counters.parks, 1);
+        event.park(Duration::from_nanos(limit), &mut *poll).or_else(poll)
+    }
+}
+
+impl Drop for Ongoing<'_> {
+    fn drop(&mut self) {
+        let waited_ns = now_ns() - self.began_ns;
+        self.counters.waiting_since_ns.store(0, Relaxed);
+        add(&self.counters.wait_ns, waited_ns);
+        let bucket = (u64::BITS - waited_ns.leading_zeros()) as usize;
+        add(&self.counters.histogram[bucket.min(WAIT_BUCKETS - 1)], 1);
+    }
+}
+
+/// Adds to a counter that only this endpoint writes.
+fn add(counter: &AtomicU64, amount: u64) {
+    counter.store(counter.load(Relaxed).wrapping_add(amount), Relaxed);
+}
+
+/// Nanoseconds one poll of a burst takes, measured once a process.
+fn poll_ns() -> u32 {
+    static POLL_NS: OnceLock<u32> = OnceLock::new();
+    *POLL_NS.get_or_init(|| {
+        const ROUNDS: u32 = 256;
+        let word = AtomicU64::new(0);
+        let began = now_ns();
+        for _ in 0..ROUNDS {
+            std::hint::black_box(word.load(Relaxed));
+            std::hint::spin_loop();
+        }
+        ((now_ns() - began) / u64::from(ROUNDS)).clamp(1, 1000) as u32
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_strategy_survives_its_word() {
+        for strategy in [
+            WaitStrategy::Spin,
+            WaitStrategy::SpinYield,
+            WaitStrategy::SpinPark { budget_ns: 0 },
+            WaitStrategy::SpinPark { budget_ns: u32::MAX },
+            WaitStrategy::Park,
+        ] {
+            assert_eq!(WaitStrategy::from_word(strategy.to_word()), strategy);
+        }
+    }
+
+    #[test]
+    fn fresh_memory_and_unknown_words_mean_the_default() {
+        for word in [0, 5, 0xff, u64::MAX] {
+            assert_eq!(WaitStrategy::from_word(word), WaitStrategy::DEFAULT);
+        }
+    }
+}
