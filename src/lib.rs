@@ -4,6 +4,18 @@
 
 pub(crate) mod prim;
 #[cfg_attr(loom, allow(dead_code))]
+pub(crate) mod ring;
+#[cfg_attr(loom, allow(dead_code))]
 pub(crate) mod shm;
 #[cfg_attr(loom, allow(dead_code))]
 pub(crate) mod sync;
+
+#[cfg(not(loom))]
+pub mod channel;
+
+#[cfg(not(loom))]
+pub use channel::{Channel, ChannelOptions, Claim, Guard, Receiver, Resize, Sender};
+#[cfg(not(loom))]
+pub use shm::ShmError;
+#[cfg(not(loom))]
+pub use sync::wait::WaitStrategy;

@@ -159,11 +159,8 @@ impl HostDirectory {
             .find(|i| !taken.iter().any(|(index, h)| index == i && h.is_alive()))
             .ok_or(ShmError::TooManyParticipants { slots: HOLDERS_MAX as usize })?;
         let pid = std::process::id();
-        let holder = Holder {
-            pid,
-            descriptor: segment.as_fd().as_raw_fd() as u32,
-            start_time: start_time(pid).unwrap_or(0),
-        };
+        let holder =
+            Holder { pid, descriptor: segment.as_fd().as_raw_fd() as u32, start_time: start_time(pid).unwrap_or(0) };
         write_record(file, index, holder).map_err(|e| self.write_error(name, e))?;
         Ok(NameEntry { directory: self.clone(), name: name.into(), index, pid, identity: segment.identity()? })
     }

@@ -38,7 +38,9 @@ pub enum ShmError {
         why: String,
     },
     /// The segment was made by another program, version or machine.
-    #[error("foreign segment: {field} is {found:#x}, this build needs {expected:#x}; run the same tidegate build on both sides")]
+    #[error(
+        "foreign segment: {field} is {found:#x}, this build needs {expected:#x}; run the same tidegate build on both sides"
+    )]
     Foreign {
         /// The header field that differs.
         field: &'static str,
@@ -58,7 +60,9 @@ pub enum ShmError {
         limit: u64,
     },
     /// There is no memory to back a range of the segment.
-    #[error("{bytes} bytes of shared memory are needed and {available} are free: lower the ring bytes, free memory, or raise the memory limit")]
+    #[error(
+        "{bytes} bytes of shared memory are needed and {available} are free: lower the ring bytes, free memory, or raise the memory limit"
+    )]
     NoMemory {
         /// Bytes asked for.
         bytes: u64,

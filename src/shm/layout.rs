@@ -21,9 +21,6 @@ pub(crate) const PARTICIPANTS_MAX: usize = 256;
 pub(crate) const PARTICIPANTS_OFFSET: usize = 4096;
 /// First offset that belongs to the upper layers.
 pub(crate) const UPPER_OFFSET: usize = PARTICIPANTS_OFFSET + PARTICIPANTS_MAX * size_of::<Participant>();
-/// Each word that one side writes and another reads sits this far from the next writer's: two 64-byte lines, since
-/// the adjacent-line prefetcher moves lines in pairs.
-pub(crate) const LINE_PAIR: usize = 128;
 
 /// The first words of a segment. Only the creator writes them, before the segment can be found.
 #[repr(C)]
@@ -64,6 +61,23 @@ pub(crate) struct Participant {
     pub(crate) _pad: [AtomicU64; 5],
 }
 
+/// The words that say how a channel is used and tuned.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub(crate) struct ControlWords {
+    /// 0: no receiver yet; [`RECEIVER_GONE`]: it has closed; else the receiver's participant word.
+    pub(crate) receiver: AtomicU64,
+    /// The wait strategy; written by whoever tunes the channel.
+    pub(crate) strategy: AtomicU64,
+    /// Lanes that have a ring, a prefix of all; grows under the structure lock.
+    pub(crate) lanes_used: AtomicU64,
+    /// Class of the rings that the plan asks for; written under the structure lock.
+    pub(crate) ring_class: AtomicU64,
+}
+
+/// [`ControlWords::receiver`]: closed.
+pub(crate) const RECEIVER_GONE: u64 = u64::MAX;
+
 /// The participant table.
 #[repr(C)]
 #[derive(Debug)]
@@ -75,6 +89,8 @@ pub(crate) struct ParticipantSlots {
 unsafe impl SharedLayout for Header {}
 // SAFETY: atomics only, `repr(C)`.
 unsafe impl SharedLayout for ParticipantSlots {}
+// SAFETY: atomics only, `repr(C)`.
+unsafe impl SharedLayout for ControlWords {}
 
 const _: () = assert!(size_of::<Header>() <= PARTICIPANTS_OFFSET);
 const _: () = assert!(size_of::<Participant>() == 64);

@@ -123,6 +123,22 @@ impl ParticipantTable {
         Ok(start_time(occupant.pid) != Some(recorded) && entry.owner.load(Acquire) == occupant.word)
     }
 
+    /// Whether the participant known by `word` is provably dead; one that is in no slot is. A dead one is evicted.
+    pub(crate) fn sweep(&self, word: u64) -> Result<bool, ShmError> {
+        for slot in 0..self.len() {
+            if let Some(occupant) = self.occupant(slot)
+                && occupant.word == word
+            {
+                let dead = self.is_dead(slot, occupant)?;
+                if dead {
+                    self.evict(slot, occupant);
+                }
+                return Ok(dead);
+            }
+        }
+        Ok(true)
+    }
+
     /// Clears the slot of a dead occupant; true for the one caller that did.
     pub(crate) fn evict(&self, slot: usize, occupant: Occupant) -> bool {
         clear(&self.shared.slots[slot].owner, occupant.word)
@@ -135,16 +151,20 @@ impl ParticipantTable {
 }
 
 impl Membership {
-    /// The slot's index.
-    pub(crate) fn slot(&self) -> usize {
-        self.slot
+    /// What the participant is known by in other words of the segment: role, generation and pid; never 0.
+    pub(crate) fn word(&self) -> u64 {
+        self.word
+    }
+
+    /// Whether this process has the membership only through `fork`: it must not sign its parent off.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.word as u32 != std::process::id()
     }
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        // A child that inherited this handle by fork must not sign its parent off.
-        if self.word as u32 != std::process::id() {
+        if self.is_inherited() {
             return;
         }
         let _turn = self.table.turn.lock();
@@ -194,7 +214,7 @@ mod tests {
     fn a_slot_is_given_back_on_drop() {
         let table = table();
         let first = table.join(Role::Sender).unwrap();
-        let slot = first.slot();
+        let slot = first.slot;
         assert_eq!(table.occupant(slot).unwrap().pid, std::process::id());
         assert!(!table.is_dead(slot, table.occupant(slot).unwrap()).unwrap());
         drop(first);

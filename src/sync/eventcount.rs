@@ -69,10 +69,7 @@ impl EventCount {
     #[cfg(not(loom))]
     fn futex_wait(&self, key: u32, limit: Duration) {
         use rustix::thread::futex;
-        let limit = rustix::time::Timespec {
-            tv_sec: limit.as_secs() as i64,
-            tv_nsec: i64::from(limit.subsec_nanos()),
-        };
+        let limit = rustix::time::Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: i64::from(limit.subsec_nanos()) };
         // Not PRIVATE: the word is shared between processes. Every way it can return (woken, changed, interrupted,
         // timed out) means the same to the caller: look again.
         let _look_again = futex::wait(&self.event, futex::Flags::empty(), key, Some(&limit));

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::prim::AtomicU64;
 use crate::prim::Ordering::Relaxed;
+use crate::shm::window::SharedLayout;
 use crate::sync::clock::now_ns;
 use crate::sync::eventcount::EventCount;
 
@@ -103,6 +104,21 @@ pub(crate) struct WaitCounters {
     pub(crate) histogram: [AtomicU64; WAIT_BUCKETS],
 }
 
+/// Where one endpoint waits, and what its waits have cost.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub(crate) struct WaitPoint {
+    /// Rung by the peers when there may be something to do.
+    pub(crate) event: EventCount,
+    /// Written by the endpoint that waits.
+    pub(crate) counters: WaitCounters,
+}
+
+// SAFETY: atomics only, `repr(C)`.
+unsafe impl SharedLayout for WaitPoint {}
+
+const _: () = assert!(size_of::<WaitPoint>() == 384);
+
 /// Why a wait ended without what was waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DeadlinePassed;
@@ -120,13 +136,13 @@ const PEER_CHECK_NS: u64 = 20_000_000;
 /// something. `deadline_ns` is on [`now_ns`]'s clock.
 #[cold]
 pub(crate) fn wait<T>(
-    event: &EventCount,
+    point: &WaitPoint,
     strategy: &AtomicU64,
-    counters: &WaitCounters,
     deadline_ns: Option<u64>,
     mut poll: impl FnMut() -> Option<T>,
     mut check_peers: impl FnMut() -> Option<T>,
 ) -> Result<T, DeadlinePassed> {
+    let WaitPoint { event, counters } = point;
     for polls in 1..=BURST_POLLS {
         if let Some(value) = poll() {
             add(&counters.wait_ns, u64::from(polls * poll_ns()));

@@ -1,0 +1,233 @@
+//! The handle on a channel, and what its endpoints share.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::channel::error::ChannelError;
+use crate::channel::layout::{self, ABI_HASH};
+use crate::channel::options::{ChannelOptions, CheckedOptions};
+use crate::channel::{Receiver, Sender};
+use crate::prim::Ordering::{Acquire, Relaxed};
+use crate::ring::RingCorrupt;
+use crate::ring::layout::Lane;
+use crate::shm::ShmError;
+use crate::shm::directory::{HostDirectory, NameEntry};
+use crate::shm::header::{self, Geometry};
+use crate::shm::layout::ControlWords;
+use crate::shm::locks;
+use crate::shm::participants::{Membership, ParticipantTable, Role};
+use crate::shm::segment::Segment;
+use crate::shm::window::{Shared, SharedLayout, Window};
+use crate::sync::fences;
+use crate::sync::wait::{WaitPoint, WaitStrategy};
+
+/// A handle on a channel: many senders, one receiver, in any processes of one user on one host.
+///
+/// The channel lives as long as a handle or an endpoint of it does, in whichever process; messages that nobody has
+/// received go with the last. Clones are cheap and share the mapping.
+///
+/// ```
+/// use tidegate::ChannelOptions;
+///
+/// let channel = ChannelOptions::default().create_anonymous()?;
+/// let mut sender = channel.sender()?;
+/// let mut receiver = channel.receiver()?;
+/// sender.send(b"hello")?;
+/// assert_eq!(&*receiver.recv()?, b"hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Channel {
+    pub(crate) core: Arc<Core>,
+}
+
+/// One mapping of a channel, shared by the handles and endpoints made from it.
+#[derive(Debug)]
+pub(crate) struct Core {
+    // Dropped in this order: the name first, so that nobody finds a channel that is about to go.
+    _name: Option<NameEntry>,
+    _membership: Membership,
+    pub(crate) participants: ParticipantTable,
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) control: Shared<ControlWords>,
+    /// Where the receiver waits.
+    pub(crate) receiver_wait: Shared<WaitPoint>,
+    pub(crate) geometry: Geometry,
+    /// Threads share the descriptor that holds the structure lock, so they take turns here first.
+    turn: Mutex<()>,
+    pid: u32,
+}
+
+/// The right to change the channel's structure; given back on drop, or by the kernel on death.
+#[derive(Debug)]
+pub(crate) struct StructureLock<'a> {
+    core: &'a Core,
+    _turn: MutexGuard<'a, ()>,
+}
+
+impl Channel {
+    /// Options to create a channel with.
+    pub fn options() -> ChannelOptions {
+        ChannelOptions::default()
+    }
+
+    /// Opens the channel that a living process of this user holds under `name`.
+    ///
+    /// # Errors
+    /// [`ShmError::NotFound`], or an error that says why what was found is not trusted.
+    pub fn open(name: &str) -> Result<Self, ChannelError> {
+        let directory = HostDirectory::of_user()?;
+        let segment = Arc::new(Segment::attach(directory.open(name)?, layout::lane_offset(1))?);
+        let (geometry, _id) = header::check(&segment, ABI_HASH)?;
+        let entry = directory.join(name, &segment)?;
+        Self::assemble(segment, geometry, Some(entry))
+    }
+
+    /// Names of the channels of this user that living processes hold, sorted.
+    ///
+    /// # Errors
+    /// The host directory cannot be read or trusted.
+    pub fn names() -> Result<Vec<String>, ChannelError> {
+        Ok(HostDirectory::of_user()?.names()?)
+    }
+
+    pub(crate) fn create_checked(name: Option<&str>, options: CheckedOptions) -> Result<Self, ChannelError> {
+        let bytes = layout::segment_bytes(options.geometry);
+        let segment = Arc::new(Segment::create(&format!("tidegate:{}", name.unwrap_or("anonymous")), bytes)?);
+        segment.back(0, layout::area_offset(options.geometry, 0))?;
+        header::write(&segment, options.geometry, ABI_HASH)?;
+        let control: Shared<ControlWords> = words_at(&segment, layout::CONTROL_OFFSET)?;
+        control.ring_class.store(u64::from(options.ring_class), Relaxed);
+        let entry = name.map(|name| HostDirectory::of_user()?.create(name, &segment)).transpose()?;
+        Self::assemble(segment, options.geometry, entry)
+    }
+
+    fn assemble(segment: Arc<Segment>, geometry: Geometry, name: Option<NameEntry>) -> Result<Self, ChannelError> {
+        if segment.len() != layout::segment_bytes(geometry) {
+            let limit = layout::segment_bytes(geometry) as u64;
+            return Err(ShmError::Corrupt { what: "segment length", value: segment.len() as u64, limit }.into());
+        }
+        fences::register();
+        let participants = ParticipantTable::of(&segment)?;
+        let core = Core {
+            _name: name,
+            _membership: participants.join(Role::Handle)?,
+            control: words_at(&segment, layout::CONTROL_OFFSET)?,
+            receiver_wait: words_at(&segment, layout::RECEIVER_WAIT_OFFSET)?,
+            participants,
+            segment,
+            geometry,
+            turn: Mutex::new(()),
+            pid: std::process::id(),
+        };
+        Ok(Self { core: Arc::new(core) })
+    }
+
+    /// Attaches a sender. Its messages arrive in the order it sent them; those of different senders interleave.
+    ///
+    /// # Errors
+    /// [`ChannelError::TooManySenders`], or memory for its ring cannot be had.
+    pub fn sender(&self) -> Result<Sender, ChannelError> {
+        Sender::attach(&self.core)
+    }
+
+    /// Attaches the receiver. It goes on after the last message that an earlier receiver released.
+    ///
+    /// # Errors
+    /// [`ChannelError::ReceiverTaken`] while another one lives.
+    pub fn receiver(&self) -> Result<Receiver, ChannelError> {
+        Receiver::attach(&self.core)
+    }
+
+    /// How endpoints of this channel wait now.
+    pub fn wait_strategy(&self) -> WaitStrategy {
+        WaitStrategy::from_word(self.core.control.strategy.load(Relaxed))
+    }
+
+    /// Changes how endpoints wait, in every process, also for those that wait right now.
+    pub fn set_wait_strategy(&self, strategy: WaitStrategy) {
+        self.core.control.strategy.store(strategy.to_word(), Relaxed);
+        self.core.receiver_wait.event.wake_all();
+        for lane in 0..self.core.lanes_used() {
+            if let Ok(point) = self.core.sender_wait(lane) {
+                point.event.wake_all();
+            }
+        }
+    }
+
+    /// Bytes of memory behind the channel now: its control words and every ring in use.
+    ///
+    /// # Errors
+    /// The kernel does not tell (`fstat(2)`).
+    pub fn resident_bytes(&self) -> Result<u64, ChannelError> {
+        Ok(self.core.segment.resident_bytes()?)
+    }
+}
+
+impl Core {
+    /// Lanes that have a ring.
+    pub(crate) fn lanes_used(&self) -> usize {
+        // Edge `lane-founded`, reading end: the lanes counted have their rings. Untrusted: clamped.
+        let used = self.control.lanes_used.load(Acquire);
+        used.min(u64::from(self.geometry.lanes_max)) as usize
+    }
+
+    pub(crate) fn lane(&self, lane: usize) -> Result<Shared<Lane>, ShmError> {
+        words_at(&self.segment, layout::lane_offset(lane))
+    }
+
+    /// Where the sender of `lane` waits.
+    pub(crate) fn sender_wait(&self, lane: usize) -> Result<Shared<WaitPoint>, ShmError> {
+        words_at(&self.segment, layout::sender_wait_offset(lane))
+    }
+
+    pub(crate) fn area(&self, lane: usize) -> Result<Window, ShmError> {
+        let offset = layout::area_offset(self.geometry, lane);
+        Window::at(&self.segment, offset, layout::area_bytes(self.geometry)).ok_or_else(|| too_short(&self.segment))
+    }
+
+    pub(crate) fn classes(&self) -> RangeInclusive<u8> {
+        self.geometry.class_min as u8..=self.geometry.class_max as u8
+    }
+
+    /// Gives memory to the ring of `class`.
+    pub(crate) fn back_ring(&self, lane: usize, class: u8) -> Result<(), ShmError> {
+        self.segment.back(layout::area_offset(self.geometry, lane) + (1 << class), 1 << class)
+    }
+
+    /// Takes it back.
+    pub(crate) fn release_ring(&self, lane: usize, class: u8) -> Result<(), ShmError> {
+        self.segment.release(layout::area_offset(self.geometry, lane) + (1 << class), 1 << class)
+    }
+
+    pub(crate) fn lock_structure(&self) -> Result<StructureLock<'_>, ShmError> {
+        if self.pid != std::process::id() {
+            return Err(ShmError::Forked { owner: self.pid });
+        }
+        let turn = self.turn.lock();
+        locks::lock(&*self.segment, locks::STRUCTURE)?;
+        Ok(StructureLock { core: self, _turn: turn })
+    }
+}
+
+impl Drop for StructureLock<'_> {
+    fn drop(&mut self) {
+        let _unlock_fails_only_if_the_descriptor_is_gone = locks::unlock(&*self.core.segment, locks::STRUCTURE);
+    }
+}
+
+impl ChannelError {
+    pub(crate) fn corrupt(lane: usize, found: RingCorrupt) -> Self {
+        Self::Corrupt { lane, position: found.position, word: found.word }
+    }
+}
+
+fn words_at<T: SharedLayout>(segment: &Arc<Segment>, offset: usize) -> Result<Shared<T>, ShmError> {
+    Shared::at(segment, offset).ok_or_else(|| too_short(segment))
+}
+
+fn too_short(segment: &Segment) -> ShmError {
+    ShmError::Corrupt { what: "segment length", value: segment.len() as u64, limit: u64::MAX }
+}

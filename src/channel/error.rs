@@ -1,0 +1,181 @@
+//! What the calls on a channel and its endpoints can report.
+
+use crate::shm::ShmError;
+
+/// A channel could not be created or opened, or an endpoint not attached.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChannelError {
+    /// The shared memory could not be had or trusted.
+    #[error(transparent)]
+    Shm(#[from] ShmError),
+    /// An option is out of its range.
+    #[error("{option} is {value}, it must be {range}")]
+    BadOption {
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        value: u64,
+        /// What is allowed.
+        range: String,
+    },
+    /// The channel has a living receiver.
+    #[error("process {pid} receives from this channel already: a channel has one receiver")]
+    ReceiverTaken {
+        /// The receiver's process.
+        pid: u32,
+    },
+    /// Every lane has a living sender.
+    #[error("all {lanes} lanes of the channel have a sender: create it with a larger senders_max")]
+    TooManySenders {
+        /// Lanes of the channel.
+        lanes: usize,
+    },
+    /// A lane holds a word that the protocol never writes.
+    #[error("lane {lane} is corrupt at byte {position}: it holds {word:#x}")]
+    Corrupt {
+        /// The lane.
+        lane: usize,
+        /// Bytes from the lane's beginning.
+        position: u64,
+        /// The word found there.
+        word: u64,
+    },
+}
+
+/// A message could not be sent now. It was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrySendError {
+    /// There is no room now.
+    #[error("the channel is full")]
+    Full,
+    /// The receiver has closed.
+    #[error("the receiver has closed the channel")]
+    Disconnected,
+    /// The message is longer than the channel takes.
+    #[error("a message of {bytes} bytes is longer than the {max} that the channel was created for (message_bytes_max)")]
+    TooLong {
+        /// The message's length.
+        bytes: usize,
+        /// The channel's limit.
+        max: u32,
+    },
+}
+
+/// A message could not be sent. It was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The deadline passed while the channel was full. The receiver lives: it is slow, or stopped.
+    #[error("the channel stayed full past the deadline")]
+    Stalled,
+    /// The receiver has closed.
+    #[error("the receiver has closed the channel")]
+    Disconnected,
+    /// The receiver's process died. Another may attach; until then a full channel blocks.
+    #[error("the receiver, process {pid}, died")]
+    PeerDied {
+        /// The dead process.
+        pid: u32,
+    },
+    /// The message is longer than the channel takes.
+    #[error("a message of {bytes} bytes is longer than the {max} that the channel was created for (message_bytes_max)")]
+    TooLong {
+        /// The message's length.
+        bytes: usize,
+        /// The channel's limit.
+        max: u32,
+    },
+}
+
+/// Nothing could be received now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TryRecvError {
+    /// There is no message now.
+    #[error("the channel is empty")]
+    Empty,
+    /// There is no message, and every sender has closed.
+    #[error("every sender has closed the channel")]
+    Disconnected,
+    /// A lane holds a word that the protocol never writes.
+    #[error("lane {lane} is corrupt at byte {position}: it holds {word:#x}")]
+    Corrupt {
+        /// The lane.
+        lane: usize,
+        /// Bytes from the lane's beginning.
+        position: u64,
+        /// The word found there.
+        word: u64,
+    },
+}
+
+/// Nothing was received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// The deadline passed while the channel was empty.
+    #[error("the channel stayed empty past the deadline")]
+    Stalled,
+    /// There is no message left, and every sender has closed.
+    #[error("every sender has closed the channel")]
+    Disconnected,
+    /// A sender's process died. All that it committed has been received; told once a death.
+    #[error("a sender, process {pid}, died")]
+    PeerDied {
+        /// The dead process.
+        pid: u32,
+    },
+    /// A lane holds a word that the protocol never writes.
+    #[error("lane {lane} is corrupt at byte {position}: it holds {word:#x}")]
+    Corrupt {
+        /// The lane.
+        lane: usize,
+        /// Bytes from the lane's beginning.
+        position: u64,
+        /// The word found there.
+        word: u64,
+    },
+}
+
+/// A channel could not be resized.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResizeError {
+    /// The channel was not created for rings of this size.
+    #[error("rings of {bytes} bytes are outside the {min} to {max} that the channel was created for")]
+    OutOfBounds {
+        /// Bytes asked for.
+        bytes: u64,
+        /// Smallest ring.
+        min: u64,
+        /// Largest ring.
+        max: u64,
+    },
+    /// The memory could not be had.
+    #[error(transparent)]
+    Shm(#[from] ShmError),
+}
+
+impl From<TryRecvError> for RecvError {
+    /// An empty channel at a deadline is a stall.
+    fn from(error: TryRecvError) -> Self {
+        match error {
+            TryRecvError::Empty => Self::Stalled,
+            TryRecvError::Disconnected => Self::Disconnected,
+            TryRecvError::Corrupt { lane, position, word } => Self::Corrupt { lane, position, word },
+        }
+    }
+}
+
+impl From<TrySendError> for SendError {
+    /// A full channel at a deadline is a stall.
+    fn from(error: TrySendError) -> Self {
+        match error {
+            TrySendError::Full => Self::Stalled,
+            TrySendError::Disconnected => Self::Disconnected,
+            TrySendError::TooLong { bytes, max } => Self::TooLong { bytes, max },
+        }
+    }
+}

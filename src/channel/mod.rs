@@ -1,0 +1,16 @@
+//! Named channels: endpoints in any number of processes, and everything about them that changes while traffic flows.
+
+mod core;
+mod error;
+mod layout;
+mod options;
+mod receiver;
+mod resize;
+mod sender;
+
+pub use self::core::Channel;
+pub use error::{ChannelError, RecvError, ResizeError, SendError, TryRecvError, TrySendError};
+pub use options::ChannelOptions;
+pub use receiver::{Guard, Receiver};
+pub use resize::Resize;
+pub use sender::{Claim, Sender};

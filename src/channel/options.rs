@@ -1,0 +1,152 @@
+//! What a channel is created with.
+
+use crate::channel::{Channel, ChannelError};
+use crate::shm::header::{CLASS_CEILING, CLASS_FLOOR, Geometry, LANES_MAX};
+
+/// Options of a new channel. All have defaults; none must be set.
+///
+/// | option | default | range |
+/// |---|---|---|
+/// | `ring_bytes` | 64 KiB | between `ring_bytes_min` and `ring_bytes_max` |
+/// | `ring_bytes_min` | 4 KiB, or what `message_bytes_max` needs | a power of two from 4 KiB |
+/// | `ring_bytes_max` | 16 MiB | a power of two to 1 GiB |
+/// | `message_bytes_max` | 1,024 | to half of `ring_bytes_min`, less 16 |
+/// | `senders_max` | 16 | 1 to 64 |
+///
+/// Sizes are rounded up to powers of two. The segment is sparse: only rings in use cost memory.
+#[derive(Debug, Clone)]
+pub struct ChannelOptions {
+    ring_bytes: u64,
+    ring_bytes_min: u64,
+    ring_bytes_max: u64,
+    message_bytes_max: u32,
+    senders_max: u32,
+}
+
+/// Options that have been checked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CheckedOptions {
+    pub(crate) geometry: Geometry,
+    pub(crate) ring_class: u8,
+}
+
+impl Default for ChannelOptions {
+    fn default() -> Self {
+        Self {
+            ring_bytes: 1 << 16,
+            ring_bytes_min: 1 << CLASS_FLOOR,
+            ring_bytes_max: 1 << 24,
+            message_bytes_max: 1024,
+            senders_max: 16,
+        }
+    }
+}
+
+impl ChannelOptions {
+    /// Bytes of the ring that each sender starts with.
+    pub fn ring_bytes(mut self, bytes: u64) -> Self {
+        self.ring_bytes = bytes;
+        self
+    }
+
+    /// The smallest ring that a resize may choose, bytes.
+    pub fn ring_bytes_min(mut self, bytes: u64) -> Self {
+        self.ring_bytes_min = bytes;
+        self
+    }
+
+    /// The largest ring that a resize may choose, bytes.
+    pub fn ring_bytes_max(mut self, bytes: u64) -> Self {
+        self.ring_bytes_max = bytes;
+        self
+    }
+
+    /// The longest message, bytes. Raises `ring_bytes_min` where it must.
+    pub fn message_bytes_max(mut self, bytes: u32) -> Self {
+        self.message_bytes_max = bytes;
+        self
+    }
+
+    /// Senders that may be attached at a time.
+    pub fn senders_max(mut self, senders: u32) -> Self {
+        self.senders_max = senders;
+        self
+    }
+
+    /// Creates the channel under `name`, in this user's host directory.
+    ///
+    /// # Errors
+    /// [`ChannelError::BadOption`] for an option out of range; [`ChannelError::Shm`] for a name that cannot be used or
+    /// is in use, and where memory cannot be had.
+    pub fn create(self, name: &str) -> Result<Channel, ChannelError> {
+        Channel::create_checked(Some(name), self.check()?)
+    }
+
+    /// Creates a channel that has no name: other threads reach it through clones of the handle.
+    ///
+    /// # Errors
+    /// As [`ChannelOptions::create`], but for those of the name.
+    pub fn create_anonymous(self) -> Result<Channel, ChannelError> {
+        Channel::create_checked(None, self.check()?)
+    }
+
+    fn check(&self) -> Result<CheckedOptions, ChannelError> {
+        let ceiling = 1 << CLASS_CEILING;
+        in_range("ring_bytes_max", self.ring_bytes_max, 1 << CLASS_FLOOR, ceiling)?;
+        in_range("message_bytes_max", self.message_bytes_max.into(), 1, ceiling / 2 - 16)?;
+        in_range("senders_max", self.senders_max.into(), 1, LANES_MAX.into())?;
+        in_range("ring_bytes_min", self.ring_bytes_min, 1, self.ring_bytes_max)?;
+        let class_max = class_of(self.ring_bytes_max);
+        let for_messages = class_of((u64::from(self.message_bytes_max) + 16) * 2);
+        let class_min = class_of(self.ring_bytes_min).max(for_messages).max(CLASS_FLOOR);
+        if class_min > class_max {
+            in_range("message_bytes_max", self.message_bytes_max.into(), 1, (1 << (class_max - 1)) - 16)?;
+        }
+        in_range("ring_bytes", self.ring_bytes, 1, self.ring_bytes_max)?;
+        let ring_class = class_of(self.ring_bytes).max(class_min) as u8;
+        let geometry =
+            Geometry { lanes_max: self.senders_max, class_min, class_max, message_bytes_max: self.message_bytes_max };
+        Ok(CheckedOptions { geometry, ring_class })
+    }
+}
+
+/// The class of the smallest ring with at least `bytes` bytes.
+pub(crate) fn class_of(bytes: u64) -> u32 {
+    bytes.next_power_of_two().trailing_zeros()
+}
+
+fn in_range(option: &'static str, value: u64, low: u64, high: u64) -> Result<(), ChannelError> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    Err(ChannelError::BadOption { option, value, range: format!("from {low} to {high}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_messages_raise_the_smallest_ring() {
+        let checked = ChannelOptions::default().message_bytes_max(30_000).check().unwrap();
+        assert_eq!(checked.geometry.class_min, 16);
+        assert!(Geometry::message_bytes_limit(16) >= 30_000);
+    }
+
+    #[test]
+    fn options_out_of_range_are_named() {
+        let options = ChannelOptions::default();
+        for (bad, name) in [
+            (options.clone().ring_bytes(0), "ring_bytes"),
+            (options.clone().ring_bytes(1 << 25), "ring_bytes"),
+            (options.clone().ring_bytes_max(1 << 31), "ring_bytes_max"),
+            (options.clone().ring_bytes_min(1 << 25), "ring_bytes_min"),
+            (options.clone().message_bytes_max(0), "message_bytes_max"),
+            (options.clone().message_bytes_max(1 << 24), "message_bytes_max"),
+            (options.clone().senders_max(65), "senders_max"),
+        ] {
+            let error = bad.check().unwrap_err();
+            assert!(matches!(error, ChannelError::BadOption { option, .. } if option == name), "{error}");
+        }
+    }
+}

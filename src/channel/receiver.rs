@@ -1,0 +1,216 @@
+//! The receiving endpoint.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::channel::core::Core;
+use crate::channel::error::{ChannelError, RecvError, TryRecvError};
+use crate::channel::sender::deadline;
+use crate::prim::Ordering::{AcqRel, Acquire, Relaxed};
+use crate::ring::consumer::{Consumer, Frame};
+use crate::ring::layout::Lane;
+use crate::shm::layout::RECEIVER_GONE;
+use crate::shm::participants::{Membership, Role};
+use crate::shm::window::Shared;
+use crate::sync::wait::{WaitPoint, wait};
+
+/// Receives the messages of every sender. Closing is dropping.
+#[derive(Debug)]
+pub struct Receiver {
+    lanes: Vec<ReceiverLane>,
+    /// Lane that is looked at first, so that no sender is starved by another.
+    next: usize,
+    /// Whether a sender was ever there: before that, an empty channel is not a disconnected one.
+    met_sender: bool,
+    membership: Membership,
+    core: Arc<Core>,
+}
+
+#[derive(Debug)]
+struct ReceiverLane {
+    consumer: Consumer,
+    words: Shared<Lane>,
+    sender_wait: Shared<WaitPoint>,
+}
+
+/// A message, in place. Dropping it gives its bytes back to the sender.
+///
+/// A sender that keeps the protocol does not touch the bytes while the guard lives. In a channel shared with a process
+/// that you do not trust, copy them before you check them.
+#[derive(Debug)]
+pub struct Guard<'a> {
+    receiver: &'a mut Receiver,
+    lane: usize,
+    frame: Frame,
+}
+
+impl Receiver {
+    pub(crate) fn attach(core: &Arc<Core>) -> Result<Self, ChannelError> {
+        let membership = core.participants.join(Role::Receiver)?;
+        let _lock = core.lock_structure()?;
+        let present = core.control.receiver.load(Acquire);
+        if present != 0 && present != RECEIVER_GONE && !core.participants.sweep(present)? {
+            return Err(ChannelError::ReceiverTaken { pid: present as u32 });
+        }
+        // Edge `receiver-attached`: AcqRel to the Acquire load above in the next receiver's attach.
+        if core.control.receiver.compare_exchange(present, membership.word(), AcqRel, Acquire).is_err() {
+            // Only a sender's sweep changes it under the structure lock, and it leaves 0.
+            core.control.receiver.swap(membership.word(), AcqRel);
+        }
+        let mut receiver = Self { lanes: Vec::new(), next: 0, met_sender: false, membership, core: Arc::clone(core) };
+        receiver.meet_lanes()?;
+        Ok(receiver)
+    }
+
+    fn meet_lanes(&mut self) -> Result<(), ChannelError> {
+        for lane in self.lanes.len()..self.core.lanes_used() {
+            let consumer = Consumer::attach(self.core.lane(lane)?, self.core.area(lane)?, self.core.classes())
+                .map_err(|found| ChannelError::corrupt(lane, found))?;
+            self.lanes.push(ReceiverLane {
+                consumer,
+                words: self.core.lane(lane)?,
+                sender_wait: self.core.sender_wait(lane)?,
+            });
+            self.met_sender = true;
+        }
+        Ok(())
+    }
+
+    /// The next message, waiting for it as long as it takes.
+    ///
+    /// # Errors
+    /// [`RecvError::Disconnected`] when every sender has closed and every message was received;
+    /// [`RecvError::PeerDied`] once for each sender whose process died.
+    pub fn recv(&mut self) -> Result<Guard<'_>, RecvError> {
+        self.recv_until(None)
+    }
+
+    /// The next message, waiting for it at most `timeout`.
+    ///
+    /// # Errors
+    /// [`RecvError::Stalled`] when the time is over, and those of [`Receiver::recv`].
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Guard<'_>, RecvError> {
+        self.recv_until(Some(deadline(timeout)))
+    }
+
+    /// The next message, if there is one now.
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`] if there is none, [`TryRecvError::Disconnected`] if none will come.
+    pub fn try_recv(&mut self) -> Result<Guard<'_>, TryRecvError> {
+        match self.poll()? {
+            Some((lane, frame)) => Ok(Guard { receiver: self, lane, frame }),
+            None => Err(TryRecvError::Empty),
+        }
+    }
+
+    fn recv_until(&mut self, deadline_ns: Option<u64>) -> Result<Guard<'_>, RecvError> {
+        let (lane, frame) = match self.poll()? {
+            Some(found) => found,
+            None => self.wait_for_message(deadline_ns)?,
+        };
+        Ok(Guard { receiver: self, lane, frame })
+    }
+
+    #[cold]
+    fn wait_for_message(&mut self, deadline_ns: Option<u64>) -> Result<(usize, Frame), RecvError> {
+        let core = Arc::clone(&self.core);
+        let receiver = std::cell::RefCell::new(self);
+        wait(
+            &core.receiver_wait,
+            &core.control.strategy,
+            deadline_ns,
+            || receiver.borrow_mut().poll().map_err(RecvError::from).transpose(),
+            || receiver.borrow_mut().dead_sender(),
+        )
+        .unwrap_or(Err(RecvError::Stalled))
+    }
+
+    /// The next committed frame of any lane.
+    #[inline]
+    fn poll(&mut self) -> Result<Option<(usize, Frame)>, TryRecvError> {
+        if let Some(found) = self.peek_lanes()? {
+            return Ok(Some(found));
+        }
+        let known = self.lanes.len();
+        self.meet_lanes().map_err(|_| self.corrupt_lane(known))?;
+        // Edge `sender-left`, reading end: owners are read before the lanes are looked at once more.
+        let alone = self.lanes.iter().all(|lane| lane.words.shape.owner.load(Acquire) == 0);
+        match self.peek_lanes()? {
+            None if alone && self.met_sender => Err(TryRecvError::Disconnected),
+            found => Ok(found),
+        }
+    }
+
+    #[inline]
+    fn peek_lanes(&mut self) -> Result<Option<(usize, Frame)>, TryRecvError> {
+        let lanes = self.lanes.len();
+        for step in 0..lanes {
+            let lane = if self.next + step < lanes { self.next + step } else { self.next + step - lanes };
+            let found = self.lanes[lane].consumer.peek();
+            let frame = found.map_err(|e| TryRecvError::Corrupt { lane, position: e.position, word: e.word })?;
+            if let Some(frame) = frame {
+                self.next = if lane + 1 < lanes { lane + 1 } else { 0 };
+                return Ok(Some((lane, frame)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn corrupt_lane(&self, lane: usize) -> TryRecvError {
+        TryRecvError::Corrupt { lane, position: 0, word: 0 }
+    }
+
+    /// A sender's death, once what it committed has been received.
+    fn dead_sender(&mut self) -> Option<Result<(usize, Frame), RecvError>> {
+        for lane in 0..self.lanes.len() {
+            let owner = &self.lanes[lane].words.shape.owner;
+            let word = owner.load(Acquire);
+            if word == 0 || !self.core.participants.sweep(word).unwrap_or(false) {
+                continue;
+            }
+            // What it committed last may have come after the last look: its messages go before its death.
+            match self.peek_lanes() {
+                Ok(Some(found)) => return Some(Ok(found)),
+                Err(e) => return Some(Err(e.into())),
+                Ok(None) => {}
+            }
+            if self.lanes[lane].words.shape.owner.compare_exchange(word, 0, AcqRel, Relaxed).is_ok() {
+                return Some(Err(RecvError::PeerDied { pid: word as u32 }));
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        if self.membership.is_inherited() {
+            return;
+        }
+        let receiver = &self.core.control.receiver;
+        let _taken_over_if_it_differs =
+            receiver.compare_exchange(self.membership.word(), RECEIVER_GONE, AcqRel, Relaxed);
+        for lane in &self.lanes {
+            lane.sender_wait.event.wake_all();
+        }
+    }
+}
+
+impl Deref for Guard<'_> {
+    type Target = [u8];
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.receiver.lanes[self.lane].consumer.payload(self.frame)
+    }
+}
+
+impl Drop for Guard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let lane = &mut self.receiver.lanes[self.lane];
+        lane.consumer.release(self.frame);
+        lane.sender_wait.event.notify();
+    }
+}

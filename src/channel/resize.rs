@@ -1,0 +1,76 @@
+//! Changing the size of the rings while messages flow.
+
+use crate::channel::Channel;
+use crate::channel::core::{Core, StructureLock};
+use crate::channel::error::ResizeError;
+use crate::channel::options::class_of;
+use crate::prim::Ordering::Relaxed;
+use crate::ring::resize::{self, Offered};
+use crate::shm::ShmError;
+
+/// What a resize came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Resize {
+    /// Lanes whose sender moves to its new ring with its next message.
+    pub offered: usize,
+    /// Lanes that are in a ring of that size already.
+    pub unchanged: usize,
+    /// Lanes whose ring of that size still holds messages of earlier: they stay as they are. Try again later.
+    pub busy: usize,
+}
+
+impl Channel {
+    /// Asks every sender to go on in a ring of `bytes` bytes, rounded up to a power of two.
+    ///
+    /// Does not wait: a sender moves between two of its messages, and one that waits for room is woken to move. Each
+    /// message still arrives exactly once and in its sender's order. Rings that the receiver has emptied since the
+    /// last call give their memory back.
+    ///
+    /// # Errors
+    /// [`ResizeError::OutOfBounds`] for a size the channel was not created for; [`ResizeError::Shm`] if memory cannot
+    /// be had, and then the lanes not yet offered a ring stay as they are.
+    pub fn resize(&self, bytes: u64) -> Result<Resize, ResizeError> {
+        let (min, max) = (1 << self.core.geometry.class_min, 1 << self.core.geometry.class_max);
+        if bytes < min || bytes > max {
+            return Err(ResizeError::OutOfBounds { bytes, min, max });
+        }
+        let class = class_of(bytes) as u8;
+        let lock = self.core.lock_structure()?;
+        self.core.control.ring_class.store(u64::from(class), Relaxed);
+        let mut outcome = Resize::default();
+        for lane in 0..self.core.lanes_used() {
+            match offer(&self.core, &lock, lane, class)? {
+                Offered::Standing => outcome.offered += 1,
+                Offered::Already => outcome.unchanged += 1,
+                Offered::Busy => outcome.busy += 1,
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Bytes of the ring that a sender attached now would start with.
+    pub fn ring_bytes(&self) -> u64 {
+        let classes = self.core.classes();
+        1 << (self.core.control.ring_class.load(Relaxed) as u8).clamp(*classes.start(), *classes.end())
+    }
+}
+
+fn offer(core: &Core, _lock: &StructureLock<'_>, lane: usize, class: u8) -> Result<Offered, ShmError> {
+    let words = core.lane(lane)?;
+    if !resize::withdraw(&words) {
+        return Ok(Offered::Busy);
+    }
+    for passed in resize::reclaimable(&words) {
+        if core.classes().contains(&passed) {
+            core.release_ring(lane, passed)?;
+        }
+        resize::mark_free(&words, passed);
+    }
+    let possible = resize::can_offer(&words, class);
+    if possible == Offered::Standing {
+        core.back_ring(lane, class)?;
+        resize::offer(&words, class);
+        core.sender_wait(lane)?.event.wake_all();
+    }
+    Ok(possible)
+}

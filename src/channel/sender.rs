@@ -1,0 +1,235 @@
+//! The sending endpoint.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::channel::core::Core;
+use crate::channel::error::{ChannelError, SendError, TrySendError};
+use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::ring::layout::Lane;
+use crate::ring::producer::{Producer, Reservation};
+use crate::ring::resize::found;
+use crate::shm::layout::RECEIVER_GONE;
+use crate::shm::participants::{Membership, Role};
+use crate::shm::window::Shared;
+use crate::sync::clock::now_ns;
+use crate::sync::wait::{WaitPoint, wait};
+
+/// Sends messages, in order. Closing is dropping.
+#[derive(Debug)]
+pub struct Sender {
+    producer: Producer,
+    lane: Shared<Lane>,
+    sender_wait: Shared<WaitPoint>,
+    membership: Membership,
+    core: Arc<Core>,
+}
+
+/// Room for one message in the ring, to fill in place. Dropping it without [`Claim::commit`] sends nothing.
+#[derive(Debug)]
+pub struct Claim<'a> {
+    sender: &'a mut Sender,
+    reservation: Reservation,
+}
+
+impl Sender {
+    pub(crate) fn attach(core: &Arc<Core>) -> Result<Self, ChannelError> {
+        let membership = core.participants.join(Role::Sender)?;
+        let _lock = core.lock_structure()?;
+        let lane = Self::take_lane(core, &membership)?;
+        let words = core.lane(lane)?;
+        let attached = Self::ready_ring(core, lane, &words);
+        if attached.is_err() {
+            words.shape.owner.store(0, Release);
+        }
+        let sender_wait = core.sender_wait(lane)?;
+        Ok(Self { producer: attached?, lane: words, sender_wait, membership, core: Arc::clone(core) })
+    }
+
+    /// Finds a lane without a living owner; the structure lock keeps others from doing the same.
+    fn take_lane(core: &Core, membership: &Membership) -> Result<usize, ChannelError> {
+        let lanes = core.geometry.lanes_max as usize;
+        for lane in 0..lanes {
+            let words = core.lane(lane)?;
+            let owner = words.shape.owner.load(Acquire);
+            if owner == 0 || core.participants.sweep(owner)? {
+                words.shape.owner.store(membership.word(), Release);
+                return Ok(lane);
+            }
+        }
+        Err(ChannelError::TooManySenders { lanes })
+    }
+
+    fn ready_ring(core: &Core, lane: usize, words: &Lane) -> Result<Producer, ChannelError> {
+        if words.producer.cursor.load(Relaxed) == 0 {
+            let classes = core.classes();
+            let class = (core.control.ring_class.load(Relaxed) as u8).clamp(*classes.start(), *classes.end());
+            core.back_ring(lane, class)?;
+            found(words, class);
+        }
+        if lane >= core.lanes_used() {
+            // Edge `lane-founded`, writing end. Lanes are taken lowest first, so those used are a prefix.
+            core.control.lanes_used.store(lane as u64 + 1, Release);
+        }
+        let shared = core.lane(lane)?;
+        Producer::attach(shared, core.area(lane)?, core.classes()).map_err(|found| ChannelError::corrupt(lane, found))
+    }
+
+    /// Sends `message`, waiting for room as long as it takes.
+    ///
+    /// # Errors
+    /// All but [`SendError::Stalled`].
+    pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        let mut claim = self.claim(message.len())?;
+        claim.copy_from_slice(message);
+        claim.commit();
+        Ok(())
+    }
+
+    /// Sends `message`, waiting for room at most `timeout`.
+    ///
+    /// # Errors
+    /// [`SendError::Stalled`] when the time is over.
+    pub fn send_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<(), SendError> {
+        let mut claim = self.claim_until(message.len(), Some(deadline(timeout)))?;
+        claim.copy_from_slice(message);
+        claim.commit();
+        Ok(())
+    }
+
+    /// Sends `message` if there is room now.
+    ///
+    /// # Errors
+    /// [`TrySendError::Full`] if there is none.
+    #[inline]
+    pub fn try_send(&mut self, message: &[u8]) -> Result<(), TrySendError> {
+        let mut claim = self.try_claim(message.len())?;
+        claim.copy_from_slice(message);
+        claim.commit();
+        Ok(())
+    }
+
+    /// Claims room for `len` bytes, to fill in place, waiting for it as long as it takes.
+    ///
+    /// The bytes are what was there before: unspecified, but never memory of another channel.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    pub fn claim(&mut self, len: usize) -> Result<Claim<'_>, SendError> {
+        self.claim_until(len, None)
+    }
+
+    /// Claims room for `len` bytes if there is some now.
+    ///
+    /// # Errors
+    /// [`TrySendError::Full`] if there is none.
+    #[inline]
+    pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_>, TrySendError> {
+        let reservation = self.try_reserve(len)?;
+        Ok(Claim { sender: self, reservation })
+    }
+
+    #[inline]
+    fn try_reserve(&mut self, len: usize) -> Result<Reservation, TrySendError> {
+        let max = self.core.geometry.message_bytes_max;
+        if len > max as usize {
+            return Err(TrySendError::TooLong { bytes: len, max });
+        }
+        if self.core.control.receiver.load(Relaxed) == RECEIVER_GONE {
+            return Err(TrySendError::Disconnected);
+        }
+        self.producer.reserve(len as u32).map_err(|_| TrySendError::Full)
+    }
+
+    fn claim_until(&mut self, len: usize, deadline_ns: Option<u64>) -> Result<Claim<'_>, SendError> {
+        let reservation = match self.try_reserve(len) {
+            Err(TrySendError::Full) => self.wait_for_room(len, deadline_ns)?,
+            other => other?,
+        };
+        Ok(Claim { sender: self, reservation })
+    }
+
+    #[cold]
+    fn wait_for_room(&mut self, len: usize, deadline_ns: Option<u64>) -> Result<Reservation, SendError> {
+        let point = self.sender_wait.clone();
+        let core = Arc::clone(&self.core);
+        let poll = || match self.try_reserve(len) {
+            Err(TrySendError::Full) => None,
+            other => Some(other.map_err(SendError::from)),
+        };
+        wait(&point, &core.control.strategy, deadline_ns, poll, || dead_receiver(&core))
+            .unwrap_or(Err(SendError::Stalled))
+    }
+
+    /// Bytes of the ring that this sender writes to now.
+    pub fn ring_bytes(&self) -> u64 {
+        self.producer.ring_bytes()
+    }
+
+    #[inline]
+    fn commit(&mut self, reservation: Reservation, len: u32) {
+        self.producer.commit(reservation, len);
+        self.core.receiver_wait.event.notify();
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        if self.membership.is_inherited() {
+            return;
+        }
+        // Edge `sender-left`, writing end: whoever sees no owner sees every message committed before.
+        let owner = &self.lane.shape.owner;
+        let _taken_over_if_it_differs = owner.compare_exchange(self.membership.word(), 0, AcqRel, Relaxed);
+        self.core.receiver_wait.event.wake_all();
+    }
+}
+
+impl Claim<'_> {
+    /// Sends what was filled in.
+    #[inline]
+    pub fn commit(self) {
+        let len = self.len() as u32;
+        self.sender.commit(self.reservation, len);
+    }
+
+    /// Sends the first `len` bytes of what was claimed.
+    ///
+    /// # Panics
+    /// Panics if `len` is more than was claimed.
+    #[inline]
+    pub fn commit_len(self, len: usize) {
+        assert!(len <= self.len(), "{len} bytes committed of {} claimed", self.len());
+        self.sender.commit(self.reservation, len as u32);
+    }
+}
+
+impl Deref for Claim<'_> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        self.sender.producer.payload(self.reservation)
+    }
+}
+
+impl DerefMut for Claim<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.sender.producer.payload_mut(self.reservation)
+    }
+}
+
+/// The receiver's death, if the one that was there has died. Told once: the place is free for another afterwards.
+fn dead_receiver<T>(core: &Core) -> Option<Result<T, SendError>> {
+    let receiver = core.control.receiver.load(Acquire);
+    if receiver == 0 || receiver == RECEIVER_GONE || !core.participants.sweep(receiver).unwrap_or(false) {
+        return None;
+    }
+    let freed = core.control.receiver.compare_exchange(receiver, 0, AcqRel, Relaxed).is_ok();
+    freed.then_some(Err(SendError::PeerDied { pid: receiver as u32 }))
+}
+
+/// `timeout` from now, on the clock of waits; past the clock's end is never.
+pub(crate) fn deadline(timeout: Duration) -> u64 {
+    now_ns().saturating_add(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
+}

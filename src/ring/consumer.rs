@@ -1,0 +1,109 @@
+//! The reading side of a lane. Steps C1-C4 are those of `PROTOCOL.md`.
+
+use crate::prim::Ordering::{Acquire, Relaxed, Release};
+use crate::ring::layout::Lane;
+use crate::ring::word::{Cursor, FrameHeader, WORD, frame_bytes};
+use crate::ring::{Ring, RingCorrupt};
+use crate::shm::window::{Shared, Window};
+
+/// The one consumer of a lane.
+#[derive(Debug)]
+pub(crate) struct Consumer {
+    lane: Shared<Lane>,
+    area: Window,
+    ring: Ring,
+    position: u64,
+    messages: u64,
+    classes: std::ops::RangeInclusive<u8>,
+}
+
+/// A committed frame that has not been released.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Frame {
+    position: u64,
+    len: u32,
+}
+
+impl Consumer {
+    /// Goes on where the last consumer of the lane has released.
+    pub(crate) fn attach(
+        lane: Shared<Lane>,
+        area: Window,
+        classes: std::ops::RangeInclusive<u8>,
+    ) -> Result<Self, RingCorrupt> {
+        let cursor = Cursor::from_word(lane.consumer.cursor.load(Acquire));
+        if !classes.contains(&cursor.class) || !cursor.position.is_multiple_of(WORD) {
+            return Err(RingCorrupt { position: cursor.position, word: cursor.to_word() });
+        }
+        Ok(Self {
+            ring: Ring::of(cursor.class),
+            position: cursor.position,
+            messages: lane.consumer.messages.load(Relaxed),
+            lane,
+            area,
+            classes,
+        })
+    }
+
+    /// The next committed frame, if there is one now.
+    #[inline]
+    pub(crate) fn peek(&mut self) -> Result<Option<Frame>, RingCorrupt> {
+        // An honest lane has at most a pad and a move before a frame; each further pair needs another move.
+        for _ in 0..64 {
+            // C1: edge `committed` (and `closed`), reading end. Read once, checked, then used.
+            let word = self.ring.word(&self.area, self.position).load(Acquire);
+            let corrupt = RingCorrupt { position: self.position, word };
+            match FrameHeader::from_word(word).ok_or(corrupt)? {
+                FrameHeader::Empty => return Ok(None),
+                FrameHeader::Data { len } => {
+                    if frame_bytes(len) > self.ring.to_end(self.position) {
+                        return Err(corrupt);
+                    }
+                    return Ok(Some(Frame { position: self.position, len }));
+                }
+                FrameHeader::Pad => self.position += self.ring.to_end(self.position), // C2
+                FrameHeader::Closed { class } => {
+                    if class == self.ring.class || !self.classes.contains(&class) {
+                        return Err(corrupt);
+                    }
+                    self.ring = Ring::of(class);
+                    self.publish(); // edge `passed`, writing end
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The payload of a peeked frame, in place.
+    #[cfg(not(loom))]
+    #[inline]
+    pub(crate) fn payload(&self, frame: Frame) -> &[u8] {
+        let offset = self.ring.offset(frame.position) + WORD as usize;
+        // SAFETY: the frame was committed (edge `committed`) and is not released while the caller holds `&self`:
+        // `release` takes `&mut self`. A producer that keeps the protocol writes there only after that.
+        unsafe { self.area.bytes(offset, frame.len as usize) }
+    }
+
+    /// A one-word payload in the model.
+    #[cfg(loom)]
+    pub(crate) fn read_word(&self, frame: Frame) -> u64 {
+        self.area.load_payload(self.ring.offset(frame.position) + WORD as usize)
+    }
+
+    /// Gives the bytes of the frame peeked last back to the producer: C4.
+    #[inline]
+    pub(crate) fn release(&mut self, frame: Frame) {
+        debug_assert_eq!(frame.position, self.position);
+        self.position += frame_bytes(frame.len);
+        self.messages += 1;
+        self.publish();
+    }
+
+    #[inline]
+    fn publish(&self) {
+        let cursor = Cursor { class: self.ring.class, position: self.position };
+        // Edges `released` and `passed`, writing end.
+        self.lane.consumer.cursor.store(cursor.to_word(), Release);
+        self.lane.consumer.messages.store(self.messages, Relaxed);
+    }
+}

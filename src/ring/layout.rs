@@ -1,0 +1,84 @@
+//! A lane's words in shared memory. No behaviour.
+//!
+//! ```text
+//! +0    producer's pair of lines   cursor  messages            | written by the producer, every message
+//! +128  consumer's pair of lines   cursor  messages            | written by the consumer, every message
+//! +256  read-mostly pair           offer   owner   rejected    | written when the channel's structure changes
+//! +384  rings                      start and epoch, a class    | written when a ring is prepared or entered
+//! ```
+
+use crate::prim::AtomicU64;
+
+/// Classes a lane's area may hold, by log2 of the ring's bytes: index 30 is the largest.
+pub(crate) const CLASSES: usize = 31;
+
+/// One lane.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) producer: Side,
+    pub(crate) consumer: Side,
+    pub(crate) shape: Shape,
+    pub(crate) rings: [RingSlot; CLASSES],
+}
+
+/// What one side writes with every message; on lines of its own.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub(crate) struct Side {
+    /// [`crate::ring::word::Cursor`]; written by this side only. The other side's copies may be older, never newer.
+    pub(crate) cursor: AtomicU64,
+    /// Messages committed, or released. Written by this side, read by telemetry, one message late at most.
+    pub(crate) messages: AtomicU64,
+}
+
+/// What changes seldom and is read with every message.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub(crate) struct Shape {
+    /// [`crate::ring::word::Offer`].
+    pub(crate) offer: AtomicU64,
+    /// Participant slot + 1 of the sender that owns the lane, or 0. Written under the structure lock, or by the owner.
+    pub(crate) owner: AtomicU64,
+    /// Rings entered so far. Written by the producer (M3).
+    pub(crate) epoch: AtomicU64,
+    /// Sends refused for want of room. Written by the producer.
+    pub(crate) rejected: AtomicU64,
+}
+
+/// What is known of the ring of one class.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct RingSlot {
+    /// 0: no memory behind it; 1: prepared; epoch + 1: in use since that epoch (2 or more). Set to 0 and 1 under the
+    /// structure lock, to the epoch by the producer.
+    pub(crate) state: AtomicU64,
+    /// Position at which the producer entered it.
+    pub(crate) start: AtomicU64,
+}
+
+/// [`RingSlot::state`]: no memory.
+pub(crate) const RING_FREE: u64 = 0;
+/// [`RingSlot::state`]: memory, not yet entered.
+pub(crate) const RING_PREPARED: u64 = 1;
+
+#[cfg(not(loom))]
+// SAFETY: atomics only, `repr(C)`.
+unsafe impl crate::shm::window::SharedLayout for Lane {}
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Lane>() == 896 && std::mem::offset_of!(Lane, rings) == 384);
+
+#[cfg(loom)]
+impl Lane {
+    /// A lane as zeroed memory.
+    pub(crate) fn zeroed() -> Self {
+        let word = || AtomicU64::new(0);
+        Self {
+            producer: Side { cursor: word(), messages: word() },
+            consumer: Side { cursor: word(), messages: word() },
+            shape: Shape { offer: word(), owner: word(), epoch: word(), rejected: word() },
+            rings: std::array::from_fn(|_| RingSlot { state: word(), start: word() }),
+        }
+    }
+}

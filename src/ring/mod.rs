@@ -1,0 +1,57 @@
+//! The bounded buffer: one lane of single-producer, single-consumer rings.
+//!
+//! The protocol and its proof are in `PROTOCOL.md` beside this file. A ring knows no clock, no channel and no waiting:
+//! what is not there now is the caller's to wait for.
+#![allow(unsafe_code)]
+
+pub(crate) mod consumer;
+pub(crate) mod layout;
+pub(crate) mod producer;
+pub(crate) mod resize;
+pub(crate) mod word;
+
+use crate::prim::AtomicU64;
+use crate::shm::window::Window;
+
+/// A value in shared memory that the protocol never puts there, with the position it was found at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RingCorrupt {
+    /// Bytes from the lane's beginning.
+    pub(crate) position: u64,
+    /// The word found there.
+    pub(crate) word: u64,
+}
+
+/// One ring of a lane's area, by its class.
+#[derive(Debug, Clone, Copy)]
+struct Ring {
+    class: u8,
+    mask: u64,
+}
+
+impl Ring {
+    fn of(class: u8) -> Self {
+        Self { class, mask: (1 << class) - 1 }
+    }
+
+    fn bytes(self) -> u64 {
+        self.mask + 1
+    }
+
+    /// Offset in the lane's area of the byte at `position`.
+    #[inline]
+    fn offset(self, position: u64) -> usize {
+        (self.mask + 1 + (position & self.mask)) as usize
+    }
+
+    #[inline]
+    fn word(self, area: &Window, position: u64) -> &AtomicU64 {
+        area.word(self.offset(position))
+    }
+
+    /// Bytes from `position` to where the ring wraps.
+    #[inline]
+    fn to_end(self, position: u64) -> u64 {
+        self.bytes() - (position & self.mask)
+    }
+}

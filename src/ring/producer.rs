@@ -1,0 +1,216 @@
+//! The writing side of a lane. Steps P1-P5 and M1-M5 are those of `PROTOCOL.md`.
+
+use crate::prim::Ordering::{Acquire, Relaxed, Release};
+use crate::ring::layout::Lane;
+use crate::ring::word::{Cursor, FrameHeader, Offer, WORD, frame_bytes};
+use crate::ring::{Ring, RingCorrupt};
+use crate::shm::window::{Shared, Window};
+
+/// The one producer of a lane.
+#[derive(Debug)]
+pub(crate) struct Producer {
+    lane: Shared<Lane>,
+    area: Window,
+    ring: Ring,
+    /// Where this producer's ring began: bytes before it do not count against the ring.
+    start: u64,
+    /// Next position to write.
+    position: u64,
+    /// The consumer's position when last read; it can only have grown since.
+    consumer_seen: u64,
+    messages: u64,
+    classes: std::ops::RangeInclusive<u8>,
+}
+
+/// Room for one frame, found and not yet written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reservation {
+    position: u64,
+    len: u32,
+}
+
+/// There is no room now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RingFull;
+
+impl Producer {
+    /// Takes over a lane that has a ring and no living producer: walks to the first uncommitted header.
+    pub(crate) fn attach(
+        lane: Shared<Lane>,
+        area: Window,
+        classes: std::ops::RangeInclusive<u8>,
+    ) -> Result<Self, RingCorrupt> {
+        let cursor = Cursor::from_word(lane.producer.cursor.load(Relaxed));
+        let corrupt = |word| RingCorrupt { position: cursor.position, word };
+        if !classes.contains(&cursor.class) || !cursor.position.is_multiple_of(WORD) {
+            return Err(corrupt(cursor.to_word()));
+        }
+        let mut producer = Self {
+            start: lane.rings[usize::from(cursor.class)].start.load(Relaxed),
+            consumer_seen: 0,
+            messages: lane.producer.messages.load(Relaxed),
+            ring: Ring::of(cursor.class),
+            position: cursor.position,
+            lane,
+            area,
+            classes,
+        };
+        producer.walk()?;
+        Ok(producer)
+    }
+
+    fn walk(&mut self) -> Result<(), RingCorrupt> {
+        // A dead producer is at most one pad, one frame and one move ahead of its cursor.
+        for _ in 0..4 {
+            let word = self.ring.word(&self.area, self.position).load(Acquire);
+            let corrupt = RingCorrupt { position: self.position, word };
+            match FrameHeader::from_word(word).ok_or(corrupt)? {
+                FrameHeader::Empty => {
+                    if let Offer::Taken { class } = Offer::from_word(self.lane.shape.offer.load(Acquire)) {
+                        if class == self.ring.class {
+                            self.lane.shape.offer.store(Offer::None.to_word(), Release);
+                        } else if self.classes.contains(&class) {
+                            self.enter(class);
+                        } else {
+                            return Err(corrupt);
+                        }
+                    }
+                    self.publish();
+                    return Ok(());
+                }
+                FrameHeader::Pad => self.position += self.ring.to_end(self.position),
+                FrameHeader::Data { len } if frame_bytes(len) <= self.ring.to_end(self.position) => {
+                    self.position += frame_bytes(len);
+                    self.messages += 1;
+                }
+                FrameHeader::Closed { class } if self.classes.contains(&class) => {
+                    self.ring = Ring::of(class);
+                    self.start = self.position;
+                }
+                _ => return Err(corrupt),
+            }
+        }
+        Err(RingCorrupt { position: self.position, word: self.ring.word(&self.area, self.position).load(Relaxed) })
+    }
+
+    /// Finds room for `len` payload bytes, which must not exceed half the ring less two words.
+    #[inline]
+    pub(crate) fn reserve(&mut self, len: u32) -> Result<Reservation, RingFull> {
+        // P1: Relaxed, since M1's CAS is what acquires the offer.
+        if self.lane.shape.offer.load(Relaxed) != 0 {
+            self.adopt_offer();
+        }
+        let frame = frame_bytes(len);
+        let to_end = self.ring.to_end(self.position);
+        let pad = if frame <= to_end { 0 } else { to_end };
+        self.find_room(pad + frame + WORD)?;
+        if pad != 0 {
+            self.ring.word(&self.area, self.position + pad).store(FrameHeader::Empty.to_word(), Relaxed);
+            // Edge `committed`, writing end.
+            self.ring.word(&self.area, self.position).store(FrameHeader::Pad.to_word(), Release);
+            self.position += pad;
+        }
+        Ok(Reservation { position: self.position, len })
+    }
+
+    #[inline]
+    fn find_room(&mut self, bytes: u64) -> Result<(), RingFull> {
+        let room = |producer: &Self| {
+            let used = producer.position.wrapping_sub(producer.consumer_seen.max(producer.start));
+            used.checked_add(bytes).is_some_and(|needed| needed <= producer.ring.bytes())
+        };
+        if room(self) {
+            return Ok(());
+        }
+        // Edge `released`, reading end: the consumer is done with what we are about to overwrite.
+        let seen = Cursor::from_word(self.lane.consumer.cursor.load(Acquire)).position;
+        // A consumer ahead of us is a lie; it gets no room out of it.
+        if seen <= self.position {
+            self.consumer_seen = seen;
+        }
+        if room(self) { Ok(()) } else { Err(RingFull) }
+    }
+
+    /// The payload bytes of a reservation, to fill.
+    #[cfg(not(loom))]
+    #[inline]
+    pub(crate) fn payload_mut(&mut self, reservation: Reservation) -> &mut [u8] {
+        let offset = self.ring.offset(reservation.position) + WORD as usize;
+        // SAFETY: the reserved bytes lie between our position and the consumer's, so by P2 the consumer has released
+        // them, and by zero-ahead it will not look at them before the commit; `&mut self` keeps other claims away.
+        unsafe { self.area.bytes_mut(offset, reservation.len as usize) }
+    }
+
+    /// The payload bytes of a reservation, to look at.
+    #[cfg(not(loom))]
+    pub(crate) fn payload(&self, reservation: Reservation) -> &[u8] {
+        let offset = self.ring.offset(reservation.position) + WORD as usize;
+        // SAFETY: as in `payload_mut`; `&self` keeps `payload_mut` of this producer away.
+        unsafe { self.area.bytes(offset, reservation.len as usize) }
+    }
+
+    /// Fills a one-word payload in the model.
+    #[cfg(loom)]
+    pub(crate) fn write_word(&mut self, reservation: Reservation, value: u64) {
+        self.area.store_payload(self.ring.offset(reservation.position) + WORD as usize, value);
+    }
+
+    /// Publishes the first `len` bytes of the reservation made last.
+    #[inline]
+    pub(crate) fn commit(&mut self, reservation: Reservation, len: u32) {
+        debug_assert!(len <= reservation.len && reservation.position == self.position);
+        let end = self.position + frame_bytes(len);
+        self.ring.word(&self.area, end).store(FrameHeader::Empty.to_word(), Relaxed); // P3
+        // P4: edge `committed`, writing end.
+        self.ring.word(&self.area, self.position).store(FrameHeader::Data { len }.to_word(), Release);
+        self.position = end;
+        self.messages += 1;
+        self.publish(); // P5
+    }
+
+    #[inline]
+    fn publish(&self) {
+        let cursor = Cursor { class: self.ring.class, position: self.position };
+        // Relaxed: readers of these two words follow no pointer from them; a successor walks the headers.
+        self.lane.producer.cursor.store(cursor.to_word(), Relaxed);
+        self.lane.producer.messages.store(self.messages, Relaxed);
+    }
+
+    #[cold]
+    fn adopt_offer(&mut self) {
+        let word = self.lane.shape.offer.load(Relaxed);
+        let Offer::Offered { class } = Offer::from_word(word) else { return };
+        if class == self.ring.class || !self.classes.contains(&class) {
+            return;
+        }
+        // M1: edge `offered`, reading end.
+        let taken = Offer::Taken { class }.to_word();
+        if self.lane.shape.offer.compare_exchange(word, taken, Acquire, Relaxed).is_ok() {
+            self.enter(class);
+            self.publish();
+        }
+    }
+
+    /// M2 to M5.
+    fn enter(&mut self, class: u8) {
+        let next = Ring::of(class);
+        next.word(&self.area, self.position).store(FrameHeader::Empty.to_word(), Relaxed); // M2
+        let epoch = self.lane.shape.epoch.load(Relaxed) + 1;
+        let slot = &self.lane.rings[usize::from(class)];
+        slot.start.store(self.position, Relaxed); // M3
+        slot.state.store(epoch + 1, Relaxed);
+        self.lane.shape.epoch.store(epoch, Relaxed);
+        // M4: edge `closed`, writing end.
+        let closed = FrameHeader::Closed { class }.to_word();
+        self.ring.word(&self.area, self.position).store(closed, Release);
+        self.ring = next;
+        self.start = self.position;
+        // M5: Release, so that a resizer that sees no offer sees the ring's epoch too (edge `moved`).
+        self.lane.shape.offer.store(Offer::None.to_word(), Release);
+    }
+
+    /// Bytes of the ring that is written now.
+    pub(crate) fn ring_bytes(&self) -> u64 {
+        self.ring.bytes()
+    }
+}

@@ -1,0 +1,74 @@
+//! Offering a producer another ring, and finding the rings that nobody needs. Steps R1-R5 of `PROTOCOL.md`.
+//!
+//! All functions here require the channel's structure lock.
+
+use crate::prim::Ordering::{Acquire, Relaxed, Release};
+use crate::ring::layout::{Lane, RING_FREE, RING_PREPARED};
+use crate::ring::word::{Cursor, Offer};
+
+/// What became of an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offered {
+    /// The producer finds it with its next message.
+    Standing,
+    /// The ring of that class still holds messages, or the producer is moving right now: try again later.
+    Busy,
+    /// The producer is, or is about to be, in a ring of that class.
+    Already,
+}
+
+/// Gives an unused lane its first ring, already backed with memory.
+pub(crate) fn found(lane: &Lane, class: u8) {
+    let first = Cursor { class, position: 0 }.to_word();
+    let slot = &lane.rings[usize::from(class)];
+    slot.start.store(0, Relaxed);
+    slot.state.store(RING_PREPARED + 1, Relaxed);
+    lane.shape.epoch.store(1, Relaxed);
+    lane.consumer.cursor.store(first, Relaxed);
+    lane.producer.cursor.store(first, Relaxed);
+}
+
+/// R5: takes back an offer that has not been taken. True if none stands now.
+pub(crate) fn withdraw(lane: &Lane) -> bool {
+    let word = lane.shape.offer.load(Acquire);
+    match Offer::from_word(word) {
+        Offer::None => true,
+        Offer::Taken { .. } => false,
+        // The ring stays prepared, which `reclaimable` finds.
+        Offer::Offered { .. } => {
+            lane.shape.offer.compare_exchange(word, Offer::None.to_word(), Acquire, Acquire).is_ok()
+        }
+    }
+}
+
+/// R1: the classes whose memory can be given back: the consumer has passed them, or an offer of them was withdrawn.
+///
+/// Call it only when [`withdraw`] has left no offer standing.
+pub(crate) fn reclaimable(lane: &Lane) -> Vec<u8> {
+    // Edge `passed`, reading end.
+    let reading = Cursor::from_word(lane.consumer.cursor.load(Acquire)).class;
+    let Some(current) = lane.rings.get(usize::from(reading)) else { return Vec::new() };
+    let current = current.state.load(Relaxed);
+    let passed = |state: u64| state == RING_PREPARED || (state > RING_PREPARED && state < current);
+    (0..).zip(&lane.rings).filter(|(_, slot)| passed(slot.state.load(Relaxed))).map(|(class, _)| class).collect()
+}
+
+/// Marks a class as having no memory.
+pub(crate) fn mark_free(lane: &Lane, class: u8) {
+    lane.rings[usize::from(class)].state.store(RING_FREE, Relaxed);
+}
+
+/// Whether `class` can be offered now; call it after [`withdraw`] and the reclaiming.
+pub(crate) fn can_offer(lane: &Lane, class: u8) -> Offered {
+    if Cursor::from_word(lane.producer.cursor.load(Relaxed)).class == class {
+        return Offered::Already;
+    }
+    if lane.rings[usize::from(class)].state.load(Relaxed) == RING_FREE { Offered::Standing } else { Offered::Busy }
+}
+
+/// R3 and R4: offers the ring of `class`, which is free and has been backed with memory.
+pub(crate) fn offer(lane: &Lane, class: u8) {
+    lane.rings[usize::from(class)].state.store(RING_PREPARED, Relaxed);
+    // Edge `offered`, writing end.
+    lane.shape.offer.store(Offer::Offered { class }.to_word(), Release);
+}
