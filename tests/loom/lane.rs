@@ -1,0 +1,180 @@
+//! A lane: frames, and moves between rings.
+//!
+//! The area starts out full of words that look like frames, as memory that held other messages before.
+
+use loom::sync::Arc;
+use loom::thread;
+
+use crate::model;
+use crate::prim::Ordering::Relaxed;
+use crate::ring::consumer::Consumer;
+use crate::ring::layout::Lane;
+use crate::ring::producer::{Producer, RingFull};
+use crate::ring::resize::{self, Offered};
+use crate::ring::word::FrameHeader;
+use crate::shm::window::{Shared, Window};
+
+const SMALL: u8 = 6;
+const LARGE: u8 = 7;
+const CLASSES: std::ops::RangeInclusive<u8> = SMALL..=LARGE;
+
+struct Model {
+    lane: Shared<Lane>,
+    area: Window,
+}
+
+impl Model {
+    fn new() -> Self {
+        let stale = FrameHeader::Data { len: 8 }.to_word();
+        let lane = Arc::new(Lane::zeroed());
+        let area = Window::filled(256, stale);
+        // A ring's memory is zero when it is founded, and stale from the second lap on; only its first word matters.
+        area.word(1 << SMALL).store(0, Relaxed);
+        resize::found(&lane, SMALL);
+        Self { lane, area }
+    }
+
+    fn producer(&self) -> Producer {
+        Producer::attach(self.lane.clone(), self.area.clone(), CLASSES).unwrap()
+    }
+
+    fn consumer(&self) -> Consumer {
+        Consumer::attach(self.lane.clone(), self.area.clone(), CLASSES).unwrap()
+    }
+}
+
+fn send(producer: &mut Producer, value: u64) -> Result<(), RingFull> {
+    let reservation = producer.reserve(8)?;
+    producer.write_word(reservation, value);
+    producer.commit(reservation, 8);
+    Ok(())
+}
+
+fn receive(consumer: &mut Consumer) -> Option<u64> {
+    let frame = consumer.peek().unwrap()?;
+    let value = consumer.read_word(frame);
+    consumer.release(frame);
+    Some(value)
+}
+
+fn expect_in_order(consumer: &mut Consumer, values: std::ops::RangeInclusive<u64>) {
+    for expected in values {
+        let value = loop {
+            match receive(consumer) {
+                Some(value) => break value,
+                None => thread::yield_now(),
+            }
+        };
+        assert_eq!(value, expected);
+    }
+}
+
+fn send_all(producer: &mut Producer, values: std::ops::RangeInclusive<u64>) {
+    for value in values {
+        while send(producer, value).is_err() {
+            thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn frames_arrive_whole_and_in_order() {
+    model(3, || {
+        let model = Model::new();
+        let (mut producer, mut consumer) = (model.producer(), model.consumer());
+        let sender = thread::spawn(move || send_all(&mut producer, 1..=2));
+        expect_in_order(&mut consumer, 1..=2);
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn old_bytes_never_pass_for_a_frame() {
+    // Six frames of 16 bytes through 64: the ring wraps, and each later header overwrites an old payload or header.
+    model(2, || {
+        let model = Model::new();
+        let (mut producer, mut consumer) = (model.producer(), model.consumer());
+        let sender = thread::spawn(move || send_all(&mut producer, 1..=6));
+        expect_in_order(&mut consumer, 1..=6);
+        sender.join().unwrap();
+        assert_eq!(receive(&mut consumer), None);
+    });
+}
+
+/// Offers the ring of `class` as the channel does, under what would be the structure lock.
+fn offer(model: &Lane, class: u8) -> Offered {
+    if !resize::withdraw(model) {
+        return Offered::Busy;
+    }
+    for passed in resize::reclaimable(model) {
+        resize::mark_free(model, passed);
+    }
+    let possible = resize::can_offer(model, class);
+    if possible == Offered::Standing {
+        resize::offer(model, class);
+    }
+    possible
+}
+
+#[test]
+fn a_move_loses_and_doubles_nothing() {
+    model(2, || {
+        let model = Model::new();
+        let (mut producer, mut consumer) = (model.producer(), model.consumer());
+        let sender = thread::spawn(move || send_all(&mut producer, 1..=3));
+        let resizer = thread::spawn({
+            let lane = model.lane.clone();
+            move || {
+                assert_eq!(offer(&lane, LARGE), Offered::Standing);
+                // Back again: the small ring is free only once the consumer has passed it.
+                offer(&lane, SMALL);
+            }
+        });
+        expect_in_order(&mut consumer, 1..=3);
+        sender.join().unwrap();
+        resizer.join().unwrap();
+        assert_eq!(receive(&mut consumer), None);
+    });
+}
+
+#[test]
+fn a_reclaimed_ring_is_read_by_nobody() {
+    model(2, || {
+        let model = Model::new();
+        let (mut producer, mut consumer) = (model.producer(), model.consumer());
+        send(&mut producer, 1).unwrap();
+        offer(&model.lane, LARGE);
+        send(&mut producer, 2).unwrap();
+        let resizer = thread::spawn({
+            let (lane, area) = (model.lane.clone(), model.area.clone());
+            move || {
+                if resize::withdraw(&lane) && resize::reclaimable(&lane).contains(&SMALL) {
+                    // What `Segment::release` does to the memory: a consumer still there would find nothing.
+                    for word in 0..8 {
+                        area.word((1 << SMALL) + word * 8).store(0, Relaxed);
+                    }
+                }
+            }
+        });
+        expect_in_order(&mut consumer, 1..=2);
+        resizer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_successor_goes_on_where_the_dead_producer_stopped() {
+    model(2, || {
+        let model = Model::new();
+        let mut producer = model.producer();
+        let mut consumer = model.consumer();
+        send(&mut producer, 1).unwrap();
+        // Claimed, filled and never committed.
+        let lost = producer.reserve(8).unwrap();
+        producer.write_word(lost, 99);
+        drop(producer);
+        let mut successor = model.producer();
+        let sender = thread::spawn(move || send_all(&mut successor, 2..=3));
+        expect_in_order(&mut consumer, 1..=3);
+        sender.join().unwrap();
+    });
+}
