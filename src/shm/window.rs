@@ -129,35 +129,47 @@ mod mapped {
 #[cfg(loom)]
 mod model {
     use crate::prim::{AtomicU64, Ordering};
+    use loom::cell::UnsafeCell;
     use loom::sync::Arc;
 
     /// Loom's stand-in for a `T` in a segment.
     pub(crate) type Shared<T> = Arc<T>;
 
-    /// Loom's stand-in for a range of bytes: words whose payload accesses are relaxed, so that a missing edge shows
-    /// as a stale value.
+    /// Loom's stand-in for a range of bytes. A payload word is both an atomic, so that it can be mistaken for a header
+    /// as in real memory, and a cell on which loom reports every unordered pair of accesses.
     #[derive(Debug, Clone)]
     pub(crate) struct Window {
-        words: Arc<Vec<AtomicU64>>,
+        words: Arc<Vec<Word>>,
+    }
+
+    #[derive(Debug)]
+    struct Word {
+        header: AtomicU64,
+        payload: UnsafeCell<u64>,
     }
 
     impl Window {
         /// A window filled with `stale`, as memory that held other messages before.
         pub(crate) fn filled(len: usize, stale: u64) -> Self {
-            Self { words: Arc::new((0..len / 8).map(|_| AtomicU64::new(stale)).collect()) }
+            let word = || Word { header: AtomicU64::new(stale), payload: UnsafeCell::new(stale) };
+            Self { words: Arc::new((0..len / 8).map(|_| word()).collect()) }
         }
 
         pub(crate) fn word(&self, offset: usize) -> &AtomicU64 {
             assert_eq!(offset % 8, 0);
-            &self.words[offset / 8]
+            &self.words[offset / 8].header
         }
 
         pub(crate) fn load_payload(&self, offset: usize) -> u64 {
-            self.word(offset).load(Ordering::Relaxed)
+            // SAFETY: loom fails the model if a write to the cell is not ordered before or after this read.
+            self.words[offset / 8].payload.with(|value| unsafe { *value })
         }
 
         pub(crate) fn store_payload(&self, offset: usize, value: u64) {
-            self.word(offset).store(value, Ordering::Relaxed);
+            let word = &self.words[offset / 8];
+            word.header.store(value, Ordering::Relaxed);
+            // SAFETY: loom fails the model if another access to the cell is not ordered before or after this write.
+            word.payload.with_mut(|cell| unsafe { *cell = value });
         }
     }
 }

@@ -44,9 +44,13 @@ impl Model {
 }
 
 fn send(producer: &mut Producer, value: u64) -> Result<(), RingFull> {
-    let reservation = producer.reserve(8)?;
+    send_of(8, producer, value)
+}
+
+fn send_of(len: u32, producer: &mut Producer, value: u64) -> Result<(), RingFull> {
+    let reservation = producer.reserve(len)?;
     producer.write_word(reservation, value);
-    producer.commit(reservation, 8);
+    producer.commit(reservation, len);
     Ok(())
 }
 
@@ -101,6 +105,24 @@ fn old_bytes_never_pass_for_a_frame() {
     });
 }
 
+#[test]
+fn padding_before_the_ring_wraps_is_skipped() {
+    // Frames of 24 bytes: the third does not fit before the end of 64.
+    model(2, || {
+        let model = Model::new();
+        let (mut producer, mut consumer) = (model.producer(), model.consumer());
+        let sender = thread::spawn(move || {
+            for value in 1..=4 {
+                while send_of(16, &mut producer, value).is_err() {
+                    thread::yield_now();
+                }
+            }
+        });
+        expect_in_order(&mut consumer, 1..=4);
+        sender.join().unwrap();
+    });
+}
+
 /// Offers the ring of `class` as the channel does, under what would be the structure lock.
 fn offer(model: &Lane, class: u8) -> Offered {
     if !resize::withdraw(model) {
@@ -151,7 +173,7 @@ fn a_reclaimed_ring_is_read_by_nobody() {
                 if resize::withdraw(&lane) && resize::reclaimable(&lane).contains(&SMALL) {
                     // What `Segment::release` does to the memory: a consumer still there would find nothing.
                     for word in 0..8 {
-                        area.word((1 << SMALL) + word * 8).store(0, Relaxed);
+                        area.store_payload((1 << SMALL) + word * 8, 0);
                     }
                 }
             }
