@@ -124,18 +124,26 @@ fn padding_before_the_ring_wraps_is_skipped() {
 }
 
 /// Offers the ring of `class` as the channel does, under what would be the structure lock.
-fn offer(model: &Lane, class: u8) -> Offered {
-    if !resize::withdraw(model) {
+fn offer(lane: &Lane, area: &Window, class: u8) -> Offered {
+    if !resize::withdraw(lane) {
         return Offered::Busy;
     }
-    for passed in resize::reclaimable(model) {
-        resize::mark_free(model, passed);
+    for passed in resize::reclaimable(lane) {
+        clear(area, passed);
+        resize::mark_free(lane, passed);
     }
-    let possible = resize::can_offer(model, class);
+    let possible = resize::can_offer(lane, class);
     if possible == Offered::Standing {
-        resize::offer(model, class);
+        resize::offer(lane, class);
     }
     possible
+}
+
+/// What giving a ring's memory back does to it.
+fn clear(area: &Window, class: u8) {
+    for word in 0..(1 << class) / 8 {
+        area.store_payload((1 << class) + word * 8, 0);
+    }
 }
 
 #[test]
@@ -145,11 +153,11 @@ fn a_move_loses_and_doubles_nothing() {
         let (mut producer, mut consumer) = (model.producer(), model.consumer());
         let sender = thread::spawn(move || send_all(&mut producer, 1..=3));
         let resizer = thread::spawn({
-            let lane = model.lane.clone();
+            let (lane, area) = (model.lane.clone(), model.area.clone());
             move || {
-                assert_eq!(offer(&lane, LARGE), Offered::Standing);
+                assert_eq!(offer(&lane, &area, LARGE), Offered::Standing);
                 // Back again: the small ring is free only once the consumer has passed it.
-                offer(&lane, SMALL);
+                offer(&lane, &area, SMALL);
             }
         });
         expect_in_order(&mut consumer, 1..=3);
@@ -165,16 +173,13 @@ fn a_reclaimed_ring_is_read_by_nobody() {
         let model = Model::new();
         let (mut producer, mut consumer) = (model.producer(), model.consumer());
         send(&mut producer, 1).unwrap();
-        offer(&model.lane, LARGE);
+        offer(&model.lane, &model.area, LARGE);
         send(&mut producer, 2).unwrap();
         let resizer = thread::spawn({
             let (lane, area) = (model.lane.clone(), model.area.clone());
             move || {
                 if resize::withdraw(&lane) && resize::reclaimable(&lane).contains(&SMALL) {
-                    // What `Segment::release` does to the memory: a consumer still there would find nothing.
-                    for word in 0..8 {
-                        area.store_payload((1 << SMALL) + word * 8, 0);
-                    }
+                    clear(&area, SMALL);
                 }
             }
         });
