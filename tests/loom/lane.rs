@@ -205,3 +205,21 @@ fn a_successor_goes_on_where_the_dead_producer_stopped() {
         sender.join().unwrap();
     });
 }
+
+#[test]
+fn an_offered_ring_belongs_to_the_producer_alone() {
+    model(3, || {
+        let model = Model::new();
+        let (mut producer, mut consumer) = (model.producer(), model.consumer());
+        send(&mut producer, 1).unwrap();
+        offer(&model.lane, &model.area, LARGE);
+        send(&mut producer, 2).unwrap();
+        expect_in_order(&mut consumer, 1..=2);
+        // The small ring is cleared and offered again while the producer sends.
+        let resizer = thread::spawn(move || assert_eq!(offer(&model.lane, &model.area, SMALL), Offered::Standing));
+        let sender = thread::spawn(move || send_all(&mut producer, 3..=4));
+        expect_in_order(&mut consumer, 3..=4);
+        sender.join().unwrap();
+        resizer.join().unwrap();
+    });
+}
