@@ -7,6 +7,7 @@ mod options;
 mod receiver;
 mod resize;
 mod sender;
+mod view;
 
 pub use self::core::Channel;
 pub use error::{ChannelError, RecvError, ResizeError, SendError, TryRecvError, TrySendError};
@@ -14,3 +15,4 @@ pub use options::ChannelOptions;
 pub use receiver::{Guard, Receiver};
 pub use resize::Resize;
 pub use sender::{Claim, Sender};
+pub use view::{ChannelView, LaneView, WaitView};

@@ -126,7 +126,7 @@ impl Sender {
     /// [`TrySendError::Full`] if there is none.
     #[inline]
     pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_>, TrySendError> {
-        let reservation = self.try_reserve(len)?;
+        let reservation = self.try_reserve(len).inspect_err(|error| self.count_rejected(*error))?;
         Ok(Claim { sender: self, reservation })
     }
 
@@ -140,6 +140,14 @@ impl Sender {
             return Err(TrySendError::Disconnected);
         }
         self.producer.reserve(len as u32).map_err(|_| TrySendError::Full)
+    }
+
+    #[cold]
+    fn count_rejected(&self, error: TrySendError) {
+        if error == TrySendError::Full {
+            let rejected = &self.lane.shape.rejected;
+            rejected.store(rejected.load(Relaxed) + 1, Relaxed);
+        }
     }
 
     fn claim_until(&mut self, len: usize, deadline_ns: Option<u64>) -> Result<Claim<'_>, SendError> {

@@ -1,0 +1,127 @@
+//! What can be seen of a channel from outside, without disturbing it.
+
+use crate::channel::Channel;
+use crate::channel::core::Core;
+use crate::prim::Ordering::{Acquire, Relaxed};
+use crate::ring::word::Cursor;
+use crate::shm::layout::RECEIVER_GONE;
+use crate::sync::clock::now_ns;
+use crate::sync::wait::{WAIT_BUCKETS, WaitPoint, WaitStrategy};
+
+/// One look at a channel's positions and counters. All counters only grow.
+///
+/// The words are read one after another while traffic flows, so the view is not one instant. Received counts are read
+/// first, and a sender counts a message just after it is visible: at most one message a lane can show as received and
+/// not yet as sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelView {
+    /// When it was taken, nanoseconds on CLOCK_MONOTONIC.
+    pub at_ns: u64,
+    /// How endpoints wait.
+    pub strategy: WaitStrategy,
+    /// Process of the receiver, if one is attached.
+    pub receiver_pid: Option<u32>,
+    /// The receiver's waits for messages.
+    pub receiver_waits: WaitView,
+    /// One entry for each sender's lane that was ever used.
+    pub lanes: Vec<LaneView>,
+}
+
+/// One sender's lane.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LaneView {
+    /// Process of the sender, if one is attached.
+    pub sender_pid: Option<u32>,
+    /// Messages committed, one late at most.
+    pub sent_messages: u64,
+    /// Ring bytes those took: headers, payload and padding.
+    pub sent_bytes: u64,
+    /// Messages released by the receiver.
+    pub received_messages: u64,
+    /// Ring bytes released.
+    pub received_bytes: u64,
+    /// Bytes of the ring that the sender writes to.
+    pub ring_bytes: u64,
+    /// Rings the sender has entered so far.
+    pub epoch: u64,
+    /// Calls of `try_send` and `try_claim` refused for want of room.
+    pub rejected: u64,
+    /// The sender's waits for room.
+    pub sender_waits: WaitView,
+}
+
+/// What one endpoint's waits have cost.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WaitView {
+    /// Waits that outlasted a first burst of polls.
+    pub waits: u64,
+    /// Sleeps.
+    pub parks: u64,
+    /// Wakes sent to this endpoint through the kernel.
+    pub wakes: u64,
+    /// Nanoseconds spent waiting, the wait that goes on now included.
+    pub wait_ns: u64,
+    /// Ended waits by duration: entry `b` counts those of less than 2^b ns, the last one all longer.
+    pub histogram: [u64; WAIT_BUCKETS],
+}
+
+impl Channel {
+    /// Looks at the channel's positions and counters. Costs a few loads a lane; no endpoint notices.
+    pub fn view(&self) -> ChannelView {
+        let core = &self.core;
+        let at_ns = now_ns();
+        let receiver = core.control.receiver.load(Relaxed);
+        ChannelView {
+            at_ns,
+            strategy: self.wait_strategy(),
+            receiver_pid: (receiver != 0 && receiver != RECEIVER_GONE).then_some(receiver as u32),
+            receiver_waits: waits(&core.receiver_wait, at_ns),
+            lanes: (0..core.lanes_used()).filter_map(|lane| lane_view(core, lane, at_ns)).collect(),
+        }
+    }
+}
+
+impl ChannelView {
+    /// Bytes committed and not yet released, headers and padding included.
+    pub fn backlog_bytes(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.sent_bytes.saturating_sub(lane.received_bytes)).sum()
+    }
+
+    /// Bytes of the rings that attached senders write to.
+    pub fn ring_bytes(&self) -> u64 {
+        self.lanes.iter().filter(|lane| lane.sender_pid.is_some()).map(|lane| lane.ring_bytes).sum()
+    }
+}
+
+fn lane_view(core: &Core, lane: usize, at_ns: u64) -> Option<LaneView> {
+    let words = core.lane(lane).ok()?;
+    // Acquire: the sent counts, read after, are at least as new.
+    let received = Cursor::from_word(words.consumer.cursor.load(Acquire));
+    let received_messages = words.consumer.messages.load(Acquire);
+    let sent = Cursor::from_word(words.producer.cursor.load(Relaxed));
+    let owner = words.shape.owner.load(Relaxed);
+    Some(LaneView {
+        sender_pid: (owner != 0).then_some(owner as u32),
+        sent_messages: words.producer.messages.load(Relaxed),
+        sent_bytes: sent.position,
+        received_messages,
+        received_bytes: received.position,
+        ring_bytes: 1 << sent.class.min(crate::shm::header::CLASS_CEILING as u8),
+        epoch: words.shape.epoch.load(Relaxed),
+        rejected: words.shape.rejected.load(Relaxed),
+        sender_waits: waits(&*core.sender_wait(lane).ok()?, at_ns),
+    })
+}
+
+fn waits(point: &WaitPoint, at_ns: u64) -> WaitView {
+    let counters = &point.counters;
+    let since_ns = counters.waiting_since_ns.load(Relaxed);
+    let ongoing_ns = if since_ns == 0 { 0 } else { at_ns.saturating_sub(since_ns) };
+    WaitView {
+        waits: counters.waits.load(Relaxed),
+        parks: counters.parks.load(Relaxed),
+        wakes: point.event.wakes(),
+        wait_ns: counters.wait_ns.load(Relaxed).saturating_add(ongoing_ns),
+        histogram: std::array::from_fn(|bucket| counters.histogram[bucket].load(Relaxed)),
+    }
+}

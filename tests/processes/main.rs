@@ -1,0 +1,51 @@
+//! Promises about processes, tested with processes: each child is this binary, started again with a role.
+
+mod child;
+mod death;
+mod message;
+mod resize;
+mod waiting;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() {
+    if let Ok(role) = std::env::var(child::ROLE) {
+        child::run(&role);
+        return;
+    }
+    // Names of channels stay apart from those of other tests and of the user.
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    let directory = tempfile::Builder::new().permissions(private).tempdir_in("/dev/shm").expect("/dev/shm");
+    // SAFETY: no other thread runs yet.
+    unsafe { std::env::set_var("TIDEGATE_DIR", directory.path()) };
+    let trial = |name: &str, test: fn()| {
+        Trial::test(name, move || {
+            test();
+            Ok::<(), Failed>(())
+        })
+    };
+    let conclusion = libtest_mimic::run(
+        &Arguments::from_args(),
+        vec![
+            trial("a_thousand_resizes_lose_and_double_nothing", resize::a_thousand_resizes_lose_and_double_nothing),
+            trial("memory_of_left_rings_comes_back", resize::memory_of_left_rings_comes_back),
+            trial("strategies_switch_under_traffic", waiting::strategies_switch_under_traffic),
+            trial("a_deadline_is_a_stall_and_not_a_death", waiting::a_deadline_is_a_stall_and_not_a_death),
+            trial(
+                "a_killed_sender_leaves_exactly_what_it_committed",
+                death::a_killed_sender_leaves_exactly_what_it_committed,
+            ),
+            trial("a_killed_receiver_is_reported_and_replaced", death::a_killed_receiver_is_reported_and_replaced),
+            trial(
+                "a_name_is_free_again_when_its_holder_is_killed",
+                death::a_name_is_free_again_when_its_holder_is_killed,
+            ),
+            trial(
+                "senders_killed_at_random_lose_nothing_committed",
+                death::senders_killed_at_random_lose_nothing_committed,
+            ),
+        ],
+    );
+    drop(directory);
+    conclusion.exit();
+}
