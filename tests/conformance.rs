@@ -1,0 +1,266 @@
+//! What every channel promises, whatever its sizes and wait strategy.
+
+use std::collections::VecDeque;
+use std::thread;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tidegate::channel::{ChannelError, RecvError, ResizeError, SendError, TryRecvError, TrySendError};
+use tidegate::{Channel, WaitStrategy};
+
+const STRATEGIES: [WaitStrategy; 4] =
+    [WaitStrategy::Spin, WaitStrategy::SpinYield, WaitStrategy::SpinPark { budget_ns: 2_000 }, WaitStrategy::Park];
+
+fn channel() -> Channel {
+    Channel::options().ring_bytes(1 << 12).create_anonymous().unwrap()
+}
+
+#[test]
+fn one_sender_is_heard_in_order_under_every_strategy() {
+    for strategy in STRATEGIES {
+        let channel = channel();
+        channel.set_wait_strategy(strategy);
+        let mut sender = channel.sender().unwrap();
+        let mut receiver = channel.receiver().unwrap();
+        let sending = thread::spawn(move || (0..20_000u64).for_each(|i| sender.send(&i.to_le_bytes()).unwrap()));
+        for i in 0..20_000u64 {
+            assert_eq!(*receiver.recv().unwrap(), i.to_le_bytes());
+        }
+        assert_eq!(receiver.recv().unwrap_err(), RecvError::Disconnected);
+        sending.join().unwrap();
+    }
+}
+
+#[test]
+fn many_senders_are_each_heard_in_order() {
+    for strategy in STRATEGIES {
+        let channel = channel();
+        channel.set_wait_strategy(strategy);
+        let mut receiver = channel.receiver().unwrap();
+        let senders: Vec<_> = (0..4).map(|_| channel.sender().unwrap()).collect();
+        let sending: Vec<_> = senders
+            .into_iter()
+            .zip(0u32..)
+            .map(|(mut sender, id)| {
+                thread::spawn(move || {
+                    for i in 0..5_000u32 {
+                        sender.send(&(u64::from(id) << 32 | u64::from(i)).to_le_bytes()).unwrap();
+                    }
+                })
+            })
+            .collect();
+        let mut next = [0u32; 4];
+        for _ in 0..20_000 {
+            let word = u64::from_le_bytes((*receiver.recv().unwrap()).try_into().unwrap());
+            let (id, i) = ((word >> 32) as usize, word as u32);
+            assert_eq!(i, next[id], "sender {id}");
+            next[id] += 1;
+        }
+        assert_eq!(next, [5_000; 4]);
+        sending.into_iter().for_each(|s| s.join().unwrap());
+    }
+}
+
+#[test]
+fn a_claim_is_sent_only_by_its_commit() {
+    let channel = channel();
+    let mut sender = channel.sender().unwrap();
+    let mut receiver = channel.receiver().unwrap();
+    let mut claim = sender.claim(100).unwrap();
+    claim.fill(1);
+    drop(claim);
+    assert_eq!(receiver.try_recv().unwrap_err(), TryRecvError::Empty);
+    let mut claim = sender.try_claim(100).unwrap();
+    claim.fill(2);
+    claim.commit_len(3);
+    sender.claim(0).unwrap().commit();
+    assert_eq!(*receiver.recv().unwrap(), [2, 2, 2]);
+    assert_eq!(receiver.recv().unwrap().len(), 0);
+    assert_eq!(receiver.try_recv().unwrap_err(), TryRecvError::Empty);
+}
+
+#[test]
+#[should_panic(expected = "101 bytes committed of 100 claimed")]
+fn more_than_was_claimed_cannot_be_committed() {
+    channel().sender().unwrap().claim(100).unwrap().commit_len(101);
+}
+
+#[test]
+fn a_guard_keeps_its_bytes_from_being_overwritten() {
+    let channel = channel();
+    let mut sender = channel.sender().unwrap();
+    let mut receiver = channel.receiver().unwrap();
+    sender.send(&[7; 1000]).unwrap();
+    let guard = receiver.recv().unwrap();
+    let refused = (0..100).find_map(|_| sender.try_send(&[8; 1000]).err()).expect("the ring is finite");
+    assert_eq!(refused, TrySendError::Full);
+    assert!(guard.iter().all(|&byte| byte == 7));
+    drop(guard);
+    sender.try_send(&[8; 500]).unwrap();
+}
+
+#[test]
+fn a_full_channel_stalls_and_loses_nothing() {
+    let channel = channel();
+    let mut sender = channel.sender().unwrap();
+    let mut sent = 0u64;
+    while sender.try_send(&sent.to_le_bytes()).is_ok() {
+        sent += 1;
+    }
+    let stalled = sender.send_timeout(b"late", Duration::from_millis(5)).unwrap_err();
+    assert_eq!(stalled, SendError::Stalled);
+    let view = channel.view();
+    assert_eq!((view.lanes[0].sent_messages, view.lanes[0].rejected), (sent, 1));
+    assert!(view.lanes[0].sender_waits.wait_ns >= 5_000_000);
+    let mut receiver = channel.receiver().unwrap();
+    for i in 0..sent {
+        assert_eq!(*receiver.recv().unwrap(), i.to_le_bytes());
+    }
+    assert_eq!(receiver.recv_timeout(Duration::from_millis(5)).unwrap_err(), RecvError::Stalled);
+    assert_eq!(channel.view().backlog_bytes(), 0);
+}
+
+#[test]
+fn a_message_too_long_is_refused_with_both_lengths() {
+    let channel = Channel::options().message_bytes_max(100).create_anonymous().unwrap();
+    let mut sender = channel.sender().unwrap();
+    assert_eq!(sender.send(&[0; 101]).unwrap_err(), SendError::TooLong { bytes: 101, max: 100 });
+    sender.send(&[0; 100]).unwrap();
+}
+
+#[test]
+fn the_longest_message_passes_at_every_offset_of_the_smallest_ring() {
+    let channel = Channel::options().message_bytes_max(2032).ring_bytes(1 << 12).create_anonymous().unwrap();
+    let mut sender = channel.sender().unwrap();
+    let mut receiver = channel.receiver().unwrap();
+    for i in 0..1000u32 {
+        let short = vec![i as u8; (i as usize * 8) % 200];
+        sender.try_send(&short).unwrap();
+        assert_eq!(*receiver.recv().unwrap(), short[..]);
+        sender.try_send(&[i as u8; 2032]).unwrap();
+        assert_eq!(*receiver.recv().unwrap(), [i as u8; 2032]);
+    }
+}
+
+#[test]
+fn closing_tells_the_other_side_after_the_last_message() {
+    let channel = channel();
+    let mut receiver = channel.receiver().unwrap();
+    let mut sender = channel.sender().unwrap();
+    sender.send(b"last").unwrap();
+    drop(sender);
+    assert_eq!(*receiver.recv().unwrap(), *b"last");
+    assert_eq!(receiver.recv().unwrap_err(), RecvError::Disconnected);
+    assert_eq!(receiver.try_recv().unwrap_err(), TryRecvError::Disconnected);
+    let mut sender = channel.sender().unwrap();
+    drop(receiver);
+    assert_eq!(sender.send(b"nobody").unwrap_err(), SendError::Disconnected);
+}
+
+#[test]
+fn endpoints_are_counted() {
+    let channel = Channel::options().senders_max(2).create_anonymous().unwrap();
+    let _receiver = channel.receiver().unwrap();
+    let pid = std::process::id();
+    assert!(matches!(channel.receiver(), Err(ChannelError::ReceiverTaken { pid: p }) if p == pid));
+    let first = channel.sender().unwrap();
+    let _second = channel.sender().unwrap();
+    assert!(matches!(channel.sender(), Err(ChannelError::TooManySenders { lanes: 2 })));
+    drop(first);
+    channel.sender().unwrap();
+}
+
+#[test]
+fn a_sleeping_sender_is_woken_by_a_larger_ring() {
+    let channel = channel();
+    channel.set_wait_strategy(WaitStrategy::Park);
+    let mut sender = channel.sender().unwrap();
+    let sending = thread::spawn(move || (0..2_000u64).for_each(|i| sender.send(&i.to_le_bytes()).unwrap()));
+    // 2,000 frames of 16 bytes do not fit into 4 KiB, and nobody receives.
+    while channel.view().lanes[0].sender_waits.parks == 0 {
+        thread::yield_now();
+    }
+    channel.resize(1 << 16).unwrap();
+    sending.join().unwrap();
+    let mut receiver = channel.receiver().unwrap();
+    for i in 0..2_000u64 {
+        assert_eq!(*receiver.recv().unwrap(), i.to_le_bytes());
+    }
+    assert_eq!(channel.view().lanes[0].epoch, 2);
+}
+
+#[test]
+fn a_resize_outside_the_options_is_refused() {
+    let channel = Channel::options().ring_bytes_max(1 << 20).create_anonymous().unwrap();
+    for bytes in [0, 100, (1 << 20) + 1] {
+        assert!(matches!(channel.resize(bytes), Err(ResizeError::OutOfBounds { .. })), "{bytes}");
+    }
+    assert_eq!(channel.resize(5000).unwrap().offered, 0);
+    assert_eq!(channel.ring_bytes(), 8192);
+}
+
+/// What a test may do to a channel, and to the plain queue it is compared with.
+#[derive(Debug, Clone)]
+enum Step {
+    Send(Vec<u8>),
+    Receive,
+    Resize(u32),
+    Wait(usize),
+    NewSender,
+    NewReceiver,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => prop::collection::vec(any::<u8>(), 0..300).prop_map(Step::Send),
+        5 => Just(Step::Receive),
+        2 => (12u32..=16).prop_map(Step::Resize),
+        1 => (0usize..4).prop_map(Step::Wait),
+        1 => Just(Step::NewSender),
+        1 => Just(Step::NewReceiver),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_channel_behaves_as_a_plain_queue(steps in prop::collection::vec(step(), 1..300)) {
+        let channel = channel();
+        let mut sender = Some(channel.sender().unwrap());
+        let mut receiver = Some(channel.receiver().unwrap());
+        let mut queue = VecDeque::new();
+        for step in steps {
+            match step {
+                Step::Send(message) => match sender.as_mut().unwrap().try_send(&message) {
+                    Ok(()) => queue.push_back(message),
+                    // A ring holds at least what is left of 4 KiB beside the largest frame here.
+                    Err(TrySendError::Full) => {
+                        prop_assert!(queue.iter().map(|m: &Vec<u8>| m.len() + 16).sum::<usize>() + 700 > 1 << 12);
+                    }
+                    Err(error) => prop_assert!(false, "{error}"),
+                },
+                Step::Receive => match receiver.as_mut().unwrap().try_recv() {
+                    Ok(message) => prop_assert_eq!(Some(message.to_vec()), queue.pop_front()),
+                    Err(error) => {
+                        prop_assert_eq!(error, TryRecvError::Empty);
+                        prop_assert!(queue.is_empty());
+                    }
+                },
+                Step::Resize(class) => { channel.resize(1 << class).unwrap(); }
+                Step::Wait(index) => channel.set_wait_strategy(STRATEGIES[index]),
+                Step::NewSender => {
+                    sender.take();
+                    sender = Some(channel.sender().unwrap());
+                }
+                Step::NewReceiver => {
+                    receiver.take();
+                    receiver = Some(channel.receiver().unwrap());
+                }
+            }
+        }
+        let mut receiver = receiver.unwrap();
+        for message in queue {
+            prop_assert_eq!(&*receiver.try_recv().unwrap(), &message[..]);
+        }
+        prop_assert_eq!(receiver.try_recv().unwrap_err(), TryRecvError::Empty);
+    }
+}
