@@ -14,6 +14,9 @@ pub(crate) mod sync;
 pub mod channel;
 
 #[cfg(not(loom))]
+pub mod telemetry;
+
+#[cfg(not(loom))]
 pub use channel::{Channel, ChannelOptions, Claim, Guard, Receiver, Resize, Sender};
 #[cfg(not(loom))]
 pub use shm::ShmError;

@@ -84,12 +84,19 @@ impl Channel {
 impl ChannelView {
     /// Bytes committed and not yet released, headers and padding included.
     pub fn backlog_bytes(&self) -> u64 {
-        self.lanes.iter().map(|lane| lane.sent_bytes.saturating_sub(lane.received_bytes)).sum()
+        self.lanes.iter().map(LaneView::backlog_bytes).sum()
     }
 
     /// Bytes of the rings that attached senders write to.
     pub fn ring_bytes(&self) -> u64 {
         self.lanes.iter().filter(|lane| lane.sender_pid.is_some()).map(|lane| lane.ring_bytes).sum()
+    }
+}
+
+impl LaneView {
+    /// Bytes committed and not yet released, headers and padding included.
+    pub fn backlog_bytes(&self) -> u64 {
+        self.sent_bytes.saturating_sub(self.received_bytes)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::sync::eventcount::EventCount;
 /// a wake-up through the kernel, tens of microseconds. On a machine or cgroup with one CPU every strategy parks: the
 /// peer that is waited for needs that CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WaitStrategy {
     /// Poll without pause.

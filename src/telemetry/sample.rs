@@ -1,0 +1,140 @@
+//! One tick of a channel.
+
+use serde::{Deserialize, Serialize};
+
+use crate::WaitStrategy;
+use crate::channel::{Channel, ChannelView, WaitView};
+
+/// What happened in a channel between two looks at it. Bytes are ring bytes: headers, payload and padding.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// End of the tick, nanoseconds on CLOCK_MONOTONIC.
+    pub at_ns: u64,
+    /// Length of the tick, nanoseconds; longer than asked for where the sampler was not run in time.
+    pub tick_ns: u64,
+    /// Messages committed in the tick.
+    pub arrived_messages: u64,
+    /// Bytes committed.
+    pub arrived_bytes: u64,
+    /// Messages released by the receiver.
+    pub departed_messages: u64,
+    /// Bytes released.
+    pub departed_bytes: u64,
+    /// Bytes committed and not released, at the tick's end, over all lanes.
+    pub backlog_bytes: u64,
+    /// The same in the lane where it is largest.
+    pub backlog_bytes_max: u64,
+    /// Bytes of the rings of all attached senders, at the tick's end.
+    pub ring_bytes: u64,
+    /// Attached senders, at the tick's end.
+    pub senders: u32,
+    /// Rings entered in the tick.
+    pub epochs: u64,
+    /// Sends refused for want of room.
+    pub rejected: u64,
+    /// Waits for room that outlasted a first burst of polls: stalls.
+    pub stalls: u64,
+    /// Nanoseconds that senders waited for room, summed over senders.
+    pub blocked_ns: u64,
+    /// Waits of the receiver that outlasted a first burst of polls.
+    pub idles: u64,
+    /// Nanoseconds that the receiver waited for messages.
+    pub idle_ns: u64,
+    /// Sleeps of any endpoint.
+    pub parks: u64,
+    /// Wakes sent through the kernel.
+    pub wakes: u64,
+    /// Wait strategy in force at the tick's end.
+    pub strategy: WaitStrategy,
+}
+
+/// Takes samples of one channel.
+#[derive(Debug)]
+pub struct Sampler {
+    channel: Channel,
+    previous: ChannelView,
+}
+
+impl Sampler {
+    /// Starts a first tick now.
+    pub fn new(channel: &Channel) -> Self {
+        Self { channel: channel.clone(), previous: channel.view() }
+    }
+
+    /// Ends the tick and starts the next.
+    pub fn sample(&mut self) -> Sample {
+        let view = self.channel.view();
+        let sample = between(&self.previous, &view);
+        self.previous = view;
+        sample
+    }
+}
+
+fn between(earlier: &ChannelView, later: &ChannelView) -> Sample {
+    let grown = |count: &dyn Fn(&ChannelView) -> u64| count(later).saturating_sub(count(earlier));
+    let lanes = |count: fn(&crate::channel::LaneView) -> u64| {
+        grown(&|view: &ChannelView| view.lanes.iter().map(count).fold(0, u64::wrapping_add))
+    };
+    let receiver = |count: fn(&WaitView) -> u64| grown(&|view: &ChannelView| count(&view.receiver_waits));
+    Sample {
+        at_ns: later.at_ns,
+        tick_ns: later.at_ns.saturating_sub(earlier.at_ns),
+        arrived_messages: lanes(|lane| lane.sent_messages),
+        arrived_bytes: lanes(|lane| lane.sent_bytes),
+        departed_messages: lanes(|lane| lane.received_messages),
+        departed_bytes: lanes(|lane| lane.received_bytes),
+        backlog_bytes: later.backlog_bytes(),
+        backlog_bytes_max: later.lanes.iter().map(|lane| lane.backlog_bytes()).max().unwrap_or(0),
+        ring_bytes: later.ring_bytes(),
+        senders: later.lanes.iter().filter(|lane| lane.sender_pid.is_some()).count() as u32,
+        epochs: lanes(|lane| lane.epoch),
+        rejected: lanes(|lane| lane.rejected),
+        stalls: lanes(|lane| lane.sender_waits.waits),
+        blocked_ns: lanes(|lane| lane.sender_waits.wait_ns),
+        idles: receiver(|waits| waits.waits),
+        idle_ns: receiver(|waits| waits.wait_ns),
+        parks: lanes(|lane| lane.sender_waits.parks) + receiver(|waits| waits.parks),
+        wakes: lanes(|lane| lane.sender_waits.wakes) + receiver(|waits| waits.wakes),
+        strategy: later.strategy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_counts_what_came_and_went_in_it() {
+        let channel = Channel::options().create_anonymous().unwrap();
+        let mut sender = channel.sender().unwrap();
+        let mut receiver = channel.receiver().unwrap();
+        sender.send(&[0; 8]).unwrap();
+        let mut sampler = Sampler::new(&channel);
+        for _ in 0..3 {
+            sender.send(&[0; 8]).unwrap();
+        }
+        drop(receiver.recv().unwrap());
+        let sample = sampler.sample();
+        assert_eq!((sample.arrived_messages, sample.arrived_bytes), (3, 48));
+        assert_eq!((sample.departed_messages, sample.departed_bytes), (1, 16));
+        assert_eq!((sample.backlog_bytes, sample.backlog_bytes_max), (48, 48));
+        assert_eq!((sample.ring_bytes, sample.senders), (1 << 16, 1));
+        let quiet = sampler.sample();
+        assert_eq!((quiet.arrived_messages, quiet.departed_messages), (0, 0));
+        assert_eq!(quiet.backlog_bytes, 48);
+        assert_eq!(sample.at_ns + quiet.tick_ns, quiet.at_ns);
+    }
+
+    #[test]
+    fn refusals_and_waits_for_room_are_counted() {
+        let channel = Channel::options().ring_bytes(1 << 12).create_anonymous().unwrap();
+        let mut sender = channel.sender().unwrap();
+        let mut sampler = Sampler::new(&channel);
+        while sender.try_send(&[0; 1000]).is_ok() {}
+        let timeout = std::time::Duration::from_millis(2);
+        assert!(sender.send_timeout(&[0; 1000], timeout).is_err());
+        let sample = sampler.sample();
+        assert_eq!((sample.rejected, sample.stalls), (1, 1));
+        assert!(sample.blocked_ns >= 2_000_000, "{sample:?}");
+    }
+}
