@@ -1,0 +1,264 @@
+//! The decision itself: a pure function of what was seen and predicted. No clock, no I/O, no atomics.
+
+use serde::Serialize;
+
+use crate::WaitStrategy;
+use crate::control::plan::{Bounds, Plan, WAIT_ARMS, Weights, ring_arms};
+
+/// A dearer plan is kept while the cheapest is cheaper by less than this share: the dead band.
+const DEAD_BAND: f64 = 0.25;
+/// Ticks after a move in which no ring grows again: about what a move takes to show.
+const GROW_DWELL_TICKS: u64 = 4;
+/// Ticks of unbroken slack before a ring shrinks.
+const SHRINK_DWELL_TICKS: u64 = 250;
+/// Ticks between switches of the wait strategy.
+const WAIT_DWELL_TICKS: u64 = 50;
+/// Room that is planned beyond the forecast.
+const HEADROOM: f64 = 1.25;
+/// A wake-up through the kernel, from the write to the sleeper's first instruction, microseconds.
+const WAKE_US: f64 = 50.0;
+/// CPU time of going to sleep and of being woken, both sides, microseconds.
+const SLEEP_CPU_US: f64 = 8.0;
+/// Waits a second above which the waiting does not count: rings and gaps are then full of messages.
+const US_PER_S: f64 = 1e6;
+
+/// All that a decision depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Situation {
+    /// The plan in force.
+    pub plan: Plan,
+    /// What may be chosen.
+    pub bounds: Bounds,
+    /// What costs what.
+    pub weights: Weights,
+    /// Attached senders.
+    pub senders: u32,
+    /// Forecast of the largest backlog within the horizon, in the fullest ring, bytes.
+    pub peak_backlog_bytes: f64,
+    /// Backlog now, in the fullest ring, bytes.
+    pub backlog_bytes: f64,
+    /// Whether a sender waited for room in the last tick.
+    pub overflowing: bool,
+    /// What the receiver takes out, bytes a second.
+    pub service_bytes_s: f64,
+    /// Length of the receiver's waits for messages, mean, microseconds.
+    pub gap_us: f64,
+    /// Waits of the receiver a second.
+    pub gaps_s: f64,
+    /// More endpoints than CPUs: a spinner takes time from the one it waits for.
+    pub oversubscribed: bool,
+    /// Ticks since the rings were last resized.
+    pub ticks_since_resize: u64,
+    /// Ticks for which a smaller ring would have done without a break.
+    pub ticks_of_slack: u64,
+    /// Ticks since the wait strategy was last switched.
+    pub ticks_since_switch: u64,
+}
+
+/// A plan that could be chosen, and what it is predicted to cost.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Candidate {
+    /// The plan.
+    pub plan: Plan,
+    /// Predicted cost, microseconds of added latency a second.
+    pub cost_us_s: f64,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Action {
+    /// Nothing.
+    Hold,
+    /// Larger rings.
+    Grow,
+    /// Smaller rings.
+    Shrink,
+    /// Another wait strategy.
+    SwitchWait,
+}
+
+/// Why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Reason {
+    /// The plan in force is the cheapest, or as good as.
+    PlanFits,
+    /// A sender waits for room now.
+    OverflowNow,
+    /// The forecast does not fit into the ring.
+    OverflowForecast,
+    /// The forecast has fitted into a smaller ring for long.
+    SlackProven,
+    /// The receiver's waits are short: spinning is cheaper than being woken.
+    ShortGaps,
+    /// The receiver's waits are long: sleeping is cheaper than spinning.
+    LongGaps,
+}
+
+/// What keeps a cheaper plan from being put in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Blocker {
+    /// It is cheaper by less than the dead band.
+    DeadBand,
+    /// The last change is too recent.
+    Dwell,
+    /// The ring it needs still holds messages, or a sender is moving.
+    Busy,
+    /// The memory could not be had.
+    NoMemory,
+    /// The controller only watches.
+    Shadow,
+}
+
+/// The outcome of a decision.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Verdict {
+    /// What to do.
+    pub action: Action,
+    /// Why.
+    pub reason: Reason,
+    /// The plan after it.
+    pub plan: Plan,
+    /// What keeps a cheaper plan away, if one was found and is not taken.
+    pub blocker: Option<Blocker>,
+    /// What was weighed, cheapest first.
+    pub candidates: Vec<Candidate>,
+}
+
+/// Decides on rings first, then on waits: at most one change a tick, so that each outcome has one cause.
+pub fn decide(situation: &Situation) -> Verdict {
+    let rings = decide_rings(situation);
+    if rings.action != Action::Hold {
+        return rings;
+    }
+    let waits = decide_waits(situation);
+    if waits.action != Action::Hold || rings.blocker.is_none() { waits } else { rings }
+}
+
+/// The size that the forecast asks for, before any guard rail.
+pub fn ring_bytes_wanted(situation: &Situation) -> u64 {
+    cheapest(&ring_candidates(situation)).map_or(situation.plan.ring_bytes, |best| best.plan.ring_bytes)
+}
+
+fn decide_rings(situation: &Situation) -> Verdict {
+    let candidates = ring_candidates(situation);
+    let current = situation.plan.ring_bytes;
+    let mut verdict = hold(situation, candidates);
+    let Some(best) = verdict.candidates.first().copied() else { return verdict };
+    let wanted = best.plan.ring_bytes;
+    if wanted > current {
+        verdict.reason = if situation.overflowing { Reason::OverflowNow } else { Reason::OverflowForecast };
+        verdict.blocker = (situation.ticks_since_resize < GROW_DWELL_TICKS).then_some(Blocker::Dwell);
+        return enact(verdict, Action::Grow, best.plan);
+    }
+    if wanted < current {
+        verdict.reason = Reason::SlackProven;
+        let slack_proven = situation.ticks_of_slack.min(situation.ticks_since_resize) >= SHRINK_DWELL_TICKS;
+        verdict.blocker = if !slack_proven {
+            Some(Blocker::Dwell)
+        } else {
+            (!clearly_cheaper(best.cost_us_s, ring_cost(situation, current))).then_some(Blocker::DeadBand)
+        };
+        // One class at a time: a wrong step down is cheap to take back.
+        let plan = Plan { ring_bytes: current / 2, ..situation.plan };
+        return enact(verdict, Action::Shrink, plan);
+    }
+    verdict
+}
+
+fn decide_waits(situation: &Situation) -> Verdict {
+    let wait = |wait| Candidate {
+        plan: Plan { wait, ..situation.plan },
+        cost_us_s: wait_cost(situation, wait),
+    };
+    let mut candidates: Vec<_> = WAIT_ARMS.into_iter().map(wait).collect();
+    sort(&mut candidates);
+    let mut verdict = hold(situation, candidates);
+    let Some(best) = verdict.candidates.first().copied() else { return verdict };
+    // Without gaps nothing was learned about them.
+    if best.plan.wait == situation.plan.wait || situation.gaps_s == 0.0 {
+        return verdict;
+    }
+    let spins = |wait| matches!(wait, WaitStrategy::SpinPark { budget_ns } if budget_ns > 0);
+    let calmer = best.plan.wait == WaitStrategy::Park || !spins(best.plan.wait);
+    verdict.reason = if calmer { Reason::LongGaps } else { Reason::ShortGaps };
+    let now = wait_cost(situation, situation.plan.wait);
+    verdict.blocker = if !clearly_cheaper(best.cost_us_s, now) {
+        Some(Blocker::DeadBand)
+    } else {
+        (situation.ticks_since_switch < WAIT_DWELL_TICKS).then_some(Blocker::Dwell)
+    };
+    enact(verdict, Action::SwitchWait, best.plan)
+}
+
+fn hold(situation: &Situation, candidates: Vec<Candidate>) -> Verdict {
+    Verdict { action: Action::Hold, reason: Reason::PlanFits, plan: situation.plan, blocker: None, candidates }
+}
+
+fn enact(mut verdict: Verdict, action: Action, plan: Plan) -> Verdict {
+    if verdict.blocker.is_none() {
+        verdict.action = action;
+        verdict.plan = plan;
+    }
+    verdict
+}
+
+fn clearly_cheaper(candidate: f64, current: f64) -> bool {
+    candidate < current * (1.0 - DEAD_BAND)
+}
+
+fn ring_candidates(situation: &Situation) -> Vec<Candidate> {
+    let candidate = |ring_bytes| Candidate {
+        plan: Plan { ring_bytes, ..situation.plan },
+        cost_us_s: ring_cost(situation, ring_bytes),
+    };
+    let mut candidates: Vec<_> = ring_arms(situation.bounds).map(candidate).collect();
+    sort(&mut candidates);
+    candidates
+}
+
+/// Stall that the part of the forecast beyond the ring means at the service rate, and memory.
+fn ring_cost(situation: &Situation, ring_bytes: u64) -> f64 {
+    let needed = situation.peak_backlog_bytes.max(situation.backlog_bytes) * HEADROOM;
+    // A full ring hides how much more would have come: it counts as twice too small.
+    let full = situation.overflowing && ring_bytes <= situation.plan.ring_bytes;
+    let needed = if full { needed.max(2.0 * situation.plan.ring_bytes as f64) } else { needed };
+    let beyond = (needed - ring_bytes as f64).max(0.0);
+    let stall_us = beyond / situation.service_bytes_s.max(1.0) * US_PER_S;
+    let mebibytes = ring_bytes as f64 * f64::from(situation.senders.max(1)) / f64::from(1 << 20);
+    stall_us.min(US_PER_S) * US_PER_S.sqrt() + mebibytes * situation.weights.mebibyte_s
+}
+
+/// Latency of the wakes that a strategy needs, and CPU time of its spins and sleeps, for exponential gaps (Karlin et
+/// al., "Competitive randomized algorithms for nonuniform problems", 1990).
+fn wait_cost(situation: &Situation, wait: WaitStrategy) -> f64 {
+    let gap_us = situation.gap_us.max(0.01);
+    let spun_us = |budget_us: f64| gap_us * (1.0 - (-budget_us / gap_us).exp());
+    let sleeps = |budget_us: f64| (-budget_us / gap_us).exp();
+    let (spin_us, sleeps) = match wait {
+        WaitStrategy::Park => (0.0, 1.0),
+        WaitStrategy::SpinPark { budget_ns } => {
+            let budget_us = f64::from(budget_ns) / 1000.0;
+            (spun_us(budget_us), sleeps(budget_us))
+        }
+        WaitStrategy::Spin | WaitStrategy::SpinYield => (gap_us, 0.0),
+    };
+    // What a spinner burns is the time of the one it waits for, once more.
+    let spin_weight = if situation.oversubscribed { 2.0 } else { 1.0 } * situation.weights.cpu_us;
+    let a_wait = sleeps * (WAKE_US + SLEEP_CPU_US * situation.weights.cpu_us) + spin_us * spin_weight;
+    a_wait * situation.gaps_s
+}
+
+fn cheapest(candidates: &[Candidate]) -> Option<Candidate> {
+    candidates.first().copied()
+}
+
+/// Cheapest first; of equals the smaller, which stands first.
+fn sort(candidates: &mut [Candidate]) {
+    candidates.sort_by(|a, b| a.cost_us_s.total_cmp(&b.cost_us_s));
+}
