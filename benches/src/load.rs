@@ -14,6 +14,9 @@ use crate::rounds::{Quantity, Sample};
 pub const WORD: usize = size_of::<u64>();
 /// The sequence number that ends a one-way load.
 pub const END: u64 = u64::MAX;
+/// Windows that the sender sends for. It begins its first when it is ahead of the receiver by what the ring holds, and
+/// must not end while the receiver measures: emptying a ring that nobody fills is faster.
+const SENDER_WINDOWS: u32 = 2;
 /// Messages between two looks at the clock, which would cost as much as a message does.
 const BATCH: u64 = 256;
 /// Round trips recorded in one measurement.
@@ -26,7 +29,7 @@ pub struct Load {
     pub bytes: usize,
     /// Messages, or round trips, before the measurement begins.
     pub warm_up_messages: u64,
-    /// How long messages are sent after that.
+    /// How long is measured after that.
     pub window: Duration,
 }
 
@@ -66,7 +69,7 @@ pub fn produce(load: &Load, mut send: impl FnMut(u64) -> anyhow::Result<()>) -> 
     }
     let began = Instant::now();
     let mut sequence = load.warm_up_messages;
-    while began.elapsed() < load.window {
+    while began.elapsed() < load.window * SENDER_WINDOWS {
         for _ in 0..BATCH {
             send(sequence)?;
             sequence += 1;
@@ -75,30 +78,42 @@ pub fn produce(load: &Load, mut send: impl FnMut(u64) -> anyhow::Result<()>) -> 
     send(END)
 }
 
-/// The receiving end of a one-way load: calls `receive` for the [`sum`] of each message, and yields the time a message
-/// takes, from the end of the warm-up to the last.
+/// The receiving end of a one-way load: calls `receive` for the [`sum`] of each message, to the last, and yields the
+/// time a message takes in the window after the warm-up.
 ///
 /// # Errors
 /// Those of `receive`, and a message that was lost, torn or out of order.
 pub fn consume(load: &Load, mut receive: impl FnMut() -> anyhow::Result<u64>) -> anyhow::Result<Vec<Sample>> {
     let end = END.wrapping_mul(load.words());
     let mut expected: u64 = 0;
-    for _ in 0..load.warm_up_messages {
-        check(receive()?, expected)?;
-        expected = expected.wrapping_add(load.words());
-    }
-    let began = Instant::now();
-    let mut messages: u64 = 1;
-    loop {
+    // Whether there was one more message before the end.
+    let mut next = || {
         let sum = receive()?;
         if sum == end {
-            break;
+            return Ok(false);
         }
         check(sum, expected)?;
         expected = expected.wrapping_add(load.words());
-        messages += 1;
+        anyhow::Ok(true)
+    };
+    for _ in 0..load.warm_up_messages {
+        ensure!(next()?, "the load ended in its warm-up");
+    }
+    let (began, mut messages): (_, u64) = (Instant::now(), 0);
+    let mut more = true;
+    while more && began.elapsed() < load.window {
+        for _ in 0..BATCH {
+            more = next()?;
+            messages += 1;
+            if !more {
+                break;
+            }
+        }
     }
     let elapsed_ns = began.elapsed().as_nanos() as f64;
+    while more {
+        more = next()?;
+    }
     Ok(vec![Sample { quantity: Quantity::Message, ns: elapsed_ns / messages as f64 }])
 }
 
