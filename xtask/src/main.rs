@@ -1,6 +1,16 @@
-//! Project tasks: `cargo xtask test` runs everything that must hold before a change lands.
+//! Project tasks: `cargo xtask test` runs everything that must hold before a change lands, `cargo xtask bench` what
+//! is measured.
 
+use std::path::Path;
 use std::process::{Command, ExitCode};
+
+const USAGE: &str = "\
+usage: cargo xtask test
+       cargo xtask bench NAME [ARGUMENTS]
+
+benchmarks (NAME --help tells their arguments):
+  ring   the channel between two processes, as ratios to the floor
+  peers  Tidegate beside other channels, as ratios to Tidegate";
 
 /// What `cargo xtask test` runs, in order.
 const TESTS: &[(&str, &[&str])] = &[
@@ -8,33 +18,53 @@ const TESTS: &[(&str, &[&str])] = &[
     ("documentation examples", &["test", "--workspace", "--doc"]),
 ];
 
+/// Benchmarks by name, and the manifest of each one's crate from the project's root.
+const BENCHES: &[(&str, &str)] = &[("ring", "benches/Cargo.toml"), ("peers", "benches/peers/Cargo.toml")];
+
 fn main() -> ExitCode {
-    match std::env::args().nth(1).as_deref() {
-        Some("test") => test(),
-        _ => {
-            eprintln!("usage: cargo xtask test");
-            ExitCode::from(2)
-        }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["test"] => test(),
+        ["bench", name, arguments @ ..] => bench(name, arguments),
+        _ => usage(),
     }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("{USAGE}");
+    ExitCode::from(2)
 }
 
 fn test() -> ExitCode {
     for (name, arguments) in TESTS {
         eprintln!("== {name}: cargo {}", arguments.join(" "));
-        if !cargo(arguments, None) {
-            return ExitCode::FAILURE;
+        let code = cargo(arguments, None);
+        if code != 0 {
+            return code.into();
         }
     }
     eprintln!("== models of the protocols: tests/loom");
     let models = ["test", "--release", "--package", "tidegate", "--test", "loom", "--target-dir", "target/loom"];
-    if cargo(&models, Some("--cfg loom")) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    cargo(&models, Some("--cfg loom")).into()
 }
 
-fn cargo(arguments: &[&str], rustflags: Option<&str>) -> bool {
+fn bench(name: &str, arguments: &[&str]) -> ExitCode {
+    let Some((_, manifest)) = BENCHES.iter().find(|(known, _)| *known == name) else {
+        return usage();
+    };
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(manifest);
+    let manifest = manifest.to_string_lossy();
+    let run = ["run", "--release", "--manifest-path", &manifest, "--bin", name, "--"];
+    cargo(&[&run, arguments].concat(), None).into()
+}
+
+/// Runs cargo and yields its exit code, or 1 if it has none.
+fn cargo(arguments: &[&str], rustflags: Option<&str>) -> u8 {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments);
     if let Some(flags) = rustflags {
         command.env("RUSTFLAGS", flags);
     }
-    command.status().is_ok_and(|status| status.success())
+    command.status().ok().and_then(|status| status.code()).map_or(1, |code| u8::try_from(code).unwrap_or(1))
 }

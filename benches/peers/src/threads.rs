@@ -1,0 +1,61 @@
+//! A queue between two threads of this process.
+
+use std::thread;
+
+use anyhow::{Result, anyhow};
+use tidegate_benches::cores::{Cores, Pinned};
+use tidegate_benches::load::{self, Load};
+use tidegate_benches::rounds::Sample;
+
+use crate::queues::Queue;
+
+/// Time a message takes from another thread to this one.
+pub(crate) fn one_way<Q, const WORDS: usize>(cores: Cores, load: &Load, capacity: usize) -> Result<Vec<Sample>>
+where
+    Q: Queue<[u64; WORDS]>,
+{
+    let (mut sender, mut receiver) = Q::bounded(capacity);
+    thread::scope(|scope| {
+        let far = scope.spawn(move || {
+            let _pinned = Pinned::to(cores.far)?;
+            load::produce(load, |sequence| Ok(Q::send(&mut sender, [sequence; WORDS])?))
+        });
+        let near = Pinned::to(cores.near)
+            .and_then(|_pinned| load::consume(load, || Ok(sum_of_words(&Q::recv(&mut receiver)?))));
+        drop(receiver);
+        far.join().map_err(|_| anyhow!("the other thread panicked"))??;
+        near
+    })
+}
+
+/// Round trips from this thread to another and back, over two queues that both poll.
+pub(crate) fn ping_pong<Q, const WORDS: usize>(cores: Cores, load: &Load, capacity: usize) -> Result<Vec<Sample>>
+where
+    Q: Queue<[u64; WORDS]>,
+{
+    let (mut ping_sender, mut ping_receiver) = Q::bounded(capacity);
+    let (mut pong_sender, mut pong_receiver) = Q::bounded(capacity);
+    thread::scope(|scope| {
+        let far = scope.spawn(move || -> Result<()> {
+            let _pinned = Pinned::to(cores.far)?;
+            while let Ok(message) = Q::recv_polling(&mut ping_receiver) {
+                Q::send(&mut pong_sender, message)?;
+            }
+            Ok(())
+        });
+        let near = Pinned::to(cores.near).and_then(|_pinned| {
+            load::round_trips(load, |sequence| {
+                Q::send(&mut ping_sender, [sequence; WORDS])?;
+                Ok(sum_of_words(&Q::recv_polling(&mut pong_receiver)?))
+            })
+        });
+        drop(ping_sender);
+        far.join().map_err(|_| anyhow!("the other thread panicked"))??;
+        near
+    })
+}
+
+#[inline]
+fn sum_of_words(message: &[u64]) -> u64 {
+    message.iter().fold(0, |sum, word| sum.wrapping_add(*word))
+}

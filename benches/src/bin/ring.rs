@@ -1,0 +1,64 @@
+//! The channel between two processes: throughput by message and ring size, and round trips, as ratios to the floor.
+
+use tidegate_benches::channel::{self, Role};
+use tidegate_benches::cores::Cores;
+use tidegate_benches::floor;
+use tidegate_benches::load::Load;
+use tidegate_benches::machine::Machine;
+use tidegate_benches::options::RunOptions;
+use tidegate_benches::report::Report;
+use tidegate_benches::rounds::{self, Case, Quantity, RowKey};
+
+const ONE_WAY_BYTES: [usize; 3] = [8, 64, 1024];
+const RINGS: [(u64, &str); 3] = [(1 << 16, "64 KiB"), (1 << 20, "1 MiB"), (1 << 24, "16 MiB")];
+const PING_PONG_BYTES: [usize; 2] = [8, 64];
+const PING_PONG_RING_BYTES: u64 = 1 << 16;
+const FLOOR: &str = "floor";
+
+fn main() -> anyhow::Result<()> {
+    let options = RunOptions::from_args("ring", "Tidegate between two processes, as ratios to the floor");
+    if let Some(role) = options.role::<Role>()? {
+        return role.run();
+    }
+    let (machine, cores) = (Machine::here(), Cores::choose()?);
+    let rows = rounds::run(options.rounds(), &mut cases(&options, cores))?;
+    let names = ("ring", "the floor's round trip");
+    Report::new(names, (machine, cores), options.rounds(), &rows, floor_of).print(options.json())
+}
+
+fn cases(options: &RunOptions, cores: Cores) -> Vec<Case> {
+    let window = options.window();
+    let mut cases = vec![Case {
+        system: FLOOR,
+        setting: String::new(),
+        measure: Box::new(move || floor::ping_pong(cores, window)),
+    }];
+    for bytes in PING_PONG_BYTES {
+        let load = Load { bytes, warm_up_messages: 1000, window };
+        cases.push(Case {
+            system: "Tidegate",
+            setting: format!("{bytes} B"),
+            measure: Box::new(move || channel::ping_pong(cores, &load, PING_PONG_RING_BYTES, |role| role)),
+        });
+    }
+    for bytes in ONE_WAY_BYTES {
+        for (ring_bytes, ring) in RINGS {
+            let load = Load::for_ring(bytes, ring_bytes, window);
+            cases.push(Case {
+                system: "Tidegate",
+                setting: format!("{bytes} B, ring {ring}"),
+                measure: Box::new(move || channel::one_way(cores, &load, ring_bytes, |role| role)),
+            });
+        }
+    }
+    cases
+}
+
+/// A message's time is a ratio to the floor's median round trip.
+fn floor_of(key: &RowKey) -> RowKey {
+    let quantity = match key.quantity {
+        Quantity::Message => Quantity::RoundTripP50,
+        round_trip => round_trip,
+    };
+    RowKey { system: FLOOR, setting: String::new(), quantity }
+}

@@ -1,0 +1,163 @@
+//! Tidegate between two processes.
+
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use tidegate::channel::RecvError;
+use tidegate::{Channel, ChannelOptions, Receiver, WaitStrategy};
+
+use crate::child::Child;
+use crate::cores::{Cores, Pinned};
+use crate::load::{self, Load};
+use crate::rounds::Sample;
+
+/// Longest wait for the other process to attach.
+const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the other process does.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Role {
+    /// Sends a one-way load.
+    Sender {
+        /// Name of the channel.
+        channel: String,
+        /// What to send.
+        load: Load,
+        /// Where to run.
+        core: usize,
+    },
+    /// Answers each message with a copy of it.
+    Echo {
+        /// Name of the channel of messages.
+        ping: String,
+        /// Name of the channel of answers.
+        pong: String,
+        /// Where to run.
+        core: usize,
+    },
+}
+
+impl Role {
+    /// Does it.
+    ///
+    /// # Errors
+    /// A channel cannot be opened, or the process that measures has died.
+    pub fn run(self) -> anyhow::Result<()> {
+        count_cpus_unpinned()?;
+        match self {
+            Self::Sender { channel, load, core } => {
+                let mut sender = Channel::open(&channel)?.sender()?;
+                sender.send(&[])?;
+                let _pinned = Pinned::to(core)?;
+                load::produce(&load, |sequence| {
+                    let mut claim = sender.claim(load.bytes)?;
+                    load::fill(&mut claim, sequence);
+                    claim.commit();
+                    Ok(())
+                })
+            }
+            Self::Echo { ping, pong, core } => {
+                let mut pings = Channel::open(&ping)?.receiver()?;
+                let mut pongs = Channel::open(&pong)?.sender()?;
+                pongs.send(&[])?;
+                let _pinned = Pinned::to(core)?;
+                loop {
+                    match pings.recv() {
+                        Ok(message) => pongs.send(&message)?,
+                        Err(RecvError::Disconnected) => return Ok(()),
+                        Err(e) => return Err(e.into()),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Time a message takes from another process to this one, through a ring of `ring_bytes`.
+///
+/// `role` wraps the other process's part for the program that this one is.
+///
+/// # Errors
+/// A channel or process cannot be made, or messages do not arrive as sent.
+pub fn one_way<R: Serialize>(
+    cores: Cores,
+    load: &Load,
+    ring_bytes: u64,
+    role: impl Fn(Role) -> R,
+) -> anyhow::Result<Vec<Sample>> {
+    count_cpus_unpinned()?;
+    let (name, channel) = create(load.bytes, ring_bytes)?;
+    let mut receiver = channel.receiver()?;
+    let sender = Role::Sender { channel: name, load: *load, core: cores.far };
+    let child = Child::spawn(&role(sender), Stdio::null(), Stdio::null())?;
+    await_peer(&mut receiver)?;
+    let pinned = Pinned::to(cores.near)?;
+    let samples = load::consume(load, || {
+        let message = receiver.recv()?;
+        Ok(load::sum(&message))
+    })?;
+    drop(pinned);
+    child.finish()?;
+    Ok(samples)
+}
+
+/// Round trips from this process to another and back, over two channels with rings of `ring_bytes`.
+///
+/// # Errors
+/// As [`one_way`].
+pub fn ping_pong<R: Serialize>(
+    cores: Cores,
+    load: &Load,
+    ring_bytes: u64,
+    role: impl Fn(Role) -> R,
+) -> anyhow::Result<Vec<Sample>> {
+    count_cpus_unpinned()?;
+    let (ping, pings) = create(load.bytes, ring_bytes)?;
+    let (pong, pongs) = create(load.bytes, ring_bytes)?;
+    let mut sender = pings.sender()?;
+    let mut receiver = pongs.receiver()?;
+    let echo = Role::Echo { ping, pong, core: cores.far };
+    let child = Child::spawn(&role(echo), Stdio::null(), Stdio::null())?;
+    await_peer(&mut receiver)?;
+    let pinned = Pinned::to(cores.near)?;
+    let samples = load::round_trips(load, |sequence| {
+        let mut claim = sender.claim(load.bytes)?;
+        load::fill(&mut claim, sequence);
+        claim.commit();
+        let answer = receiver.recv()?;
+        Ok(load::sum(&answer))
+    })?;
+    drop((sender, pinned));
+    child.finish()?;
+    Ok(samples)
+}
+
+/// A channel for two processes that spin, so that what is timed is the ring and not the kernel.
+fn create(message_bytes: usize, ring_bytes: u64) -> anyhow::Result<(String, Channel)> {
+    static CREATED: AtomicU64 = AtomicU64::new(0);
+    let name = format!("bench-{}-{}", std::process::id(), CREATED.fetch_add(1, Ordering::Relaxed));
+    let options = ChannelOptions::default().ring_bytes(ring_bytes).ring_bytes_max(ring_bytes).senders_max(1);
+    let channel = options.message_bytes_max(u32::try_from(message_bytes)?).create(&name)?;
+    channel.set_wait_strategy(WaitStrategy::Spin);
+    Ok((name, channel))
+}
+
+/// Waits for the empty message that the other process sends once it is attached.
+fn await_peer(receiver: &mut Receiver) -> anyhow::Result<()> {
+    receiver.recv_timeout(ATTACH_TIMEOUT).context("the other process has not attached")?;
+    Ok(())
+}
+
+/// Makes the library count the CPUs of this process, which it does at its first wait, before a thread is pinned: with
+/// one CPU every strategy parks.
+fn count_cpus_unpinned() -> anyhow::Result<()> {
+    let mut receiver = ChannelOptions::default().create_anonymous()?.receiver()?;
+    match receiver.recv_timeout(Duration::from_millis(1)) {
+        Err(RecvError::Stalled) => Ok(()),
+        Err(e) => Err(e.into()),
+        Ok(_) => bail!("a message in a channel without a sender"),
+    }
+}

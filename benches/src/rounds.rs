@@ -1,0 +1,77 @@
+//! Cases, measured in turns.
+
+use serde::Serialize;
+
+/// What is measured, in nanoseconds; less is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quantity {
+    /// Time a message of a one-way load takes: the inverse of the throughput.
+    Message,
+    /// Median time of a message and its answer.
+    RoundTripP50,
+    /// 99th percentile of it.
+    RoundTripP99,
+}
+
+/// A figure measured in one round.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample {
+    /// What it is a figure of.
+    pub quantity: Quantity,
+    /// The figure.
+    pub ns: f64,
+}
+
+/// Something to measure once a round.
+pub struct Case {
+    /// What is measured.
+    pub system: &'static str,
+    /// How: message size, ring size.
+    pub setting: String,
+    /// Measures it, and yields the same quantities each time.
+    pub measure: Box<dyn FnMut() -> anyhow::Result<Vec<Sample>>>,
+}
+
+/// What a row of figures is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RowKey {
+    /// [`Case::system`]
+    pub system: &'static str,
+    /// [`Case::setting`]
+    pub setting: String,
+    /// [`Sample::quantity`]
+    pub quantity: Quantity,
+}
+
+/// The figures of one quantity of one case, one a round.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// What they are about.
+    #[serde(flatten)]
+    pub key: RowKey,
+    /// Figures in the order of the rounds.
+    pub rounds_ns: Vec<f64>,
+}
+
+/// Measures every case once a round.
+///
+/// # Errors
+/// Those of a case, with its name.
+pub fn run(rounds: u32, cases: &mut [Case]) -> anyhow::Result<Vec<Row>> {
+    let mut rows: Vec<Row> = Vec::new();
+    for round in 1..=rounds {
+        eprintln!("round {round} of {rounds}");
+        for case in &mut *cases {
+            let samples = (case.measure)().map_err(|e| e.context(format!("{}, {}", case.system, case.setting)))?;
+            for Sample { quantity, ns } in samples {
+                let key = RowKey { system: case.system, setting: case.setting.clone(), quantity };
+                match rows.iter_mut().find(|row| row.key == key) {
+                    Some(row) => row.rounds_ns.push(ns),
+                    None => rows.push(Row { key, rounds_ns: vec![ns] }),
+                }
+            }
+        }
+    }
+    Ok(rows)
+}
