@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tidegate::channel::RecvError;
 use tidegate::{Channel, ChannelOptions, Receiver, WaitStrategy};
@@ -46,7 +46,6 @@ impl Role {
     /// # Errors
     /// A channel cannot be opened, or the process that measures has died.
     pub fn run(self) -> anyhow::Result<()> {
-        count_cpus_unpinned()?;
         match self {
             Self::Sender { channel, load, core } => {
                 let mut sender = Channel::open(&channel)?.sender()?;
@@ -88,7 +87,6 @@ pub fn one_way<R: Serialize>(
     ring_bytes: u64,
     role: impl Fn(Role) -> R,
 ) -> anyhow::Result<Vec<Sample>> {
-    count_cpus_unpinned()?;
     let (name, channel) = create(load.bytes, ring_bytes)?;
     let mut receiver = channel.receiver()?;
     let sender = Role::Sender { channel: name, load: *load, core: cores.far };
@@ -114,7 +112,6 @@ pub fn ping_pong<R: Serialize>(
     ring_bytes: u64,
     role: impl Fn(Role) -> R,
 ) -> anyhow::Result<Vec<Sample>> {
-    count_cpus_unpinned()?;
     let (ping, pings) = create(load.bytes, ring_bytes)?;
     let (pong, pongs) = create(load.bytes, ring_bytes)?;
     let mut sender = pings.sender()?;
@@ -149,15 +146,4 @@ fn create(message_bytes: usize, ring_bytes: u64) -> anyhow::Result<(String, Chan
 fn await_peer(receiver: &mut Receiver) -> anyhow::Result<()> {
     receiver.recv_timeout(ATTACH_TIMEOUT).context("the other process has not attached")?;
     Ok(())
-}
-
-/// Makes the library count the CPUs of this process, which it does at its first wait, before a thread is pinned: with
-/// one CPU every strategy parks.
-fn count_cpus_unpinned() -> anyhow::Result<()> {
-    let mut receiver = ChannelOptions::default().create_anonymous()?.receiver()?;
-    match receiver.recv_timeout(Duration::from_millis(1)) {
-        Err(RecvError::Stalled) => Ok(()),
-        Err(e) => Err(e.into()),
-        Ok(_) => bail!("a message in a channel without a sender"),
-    }
 }

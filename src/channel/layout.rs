@@ -3,7 +3,7 @@
 //! ```text
 //! 20 KiB   ControlWords   who receives, how to wait, how many lanes
 //!  +128    WaitPoint      the receiver sleeps here
-//! 24 KiB   lanes          a Lane and the WaitPoint of its sender, 1,280 bytes each
+//! 24 KiB   lanes          a Lane and the WaitPoint of its sender, 1,408 bytes each
 //! ...      lane areas     aligned to 64 KiB, 2^(class_max + 1) bytes a lane
 //! ```
 
@@ -32,7 +32,7 @@ pub(crate) const ABI_HASH: u64 = abi_hash(&[
 ]);
 
 const _: () = assert!(RECEIVER_WAIT_OFFSET + size_of::<WaitPoint>() <= LANES_OFFSET);
-const _: () = assert!(LANE_STRIDE == 1280);
+const _: () = assert!(LANE_STRIDE == 1408);
 
 /// Offset of the [`Lane`] of `lane`.
 pub(crate) fn lane_offset(lane: usize) -> usize {

@@ -82,6 +82,7 @@ impl Receiver {
     /// # Errors
     /// [`RecvError::Disconnected`] when every sender has closed and every message was received;
     /// [`RecvError::PeerDied`] once for each sender whose process died.
+    #[inline]
     pub fn recv(&mut self) -> Result<Guard<'_>, RecvError> {
         self.recv_until(None)
     }
@@ -98,15 +99,20 @@ impl Receiver {
     ///
     /// # Errors
     /// [`TryRecvError::Empty`] if there is none, [`TryRecvError::Disconnected`] if none will come.
+    #[inline]
     pub fn try_recv(&mut self) -> Result<Guard<'_>, TryRecvError> {
+        if let Some((lane, frame)) = self.peek_lanes()? {
+            return Ok(Guard { receiver: self, lane, frame });
+        }
         match self.poll()? {
             Some((lane, frame)) => Ok(Guard { receiver: self, lane, frame }),
             None => Err(TryRecvError::Empty),
         }
     }
 
+    #[inline]
     fn recv_until(&mut self, deadline_ns: Option<u64>) -> Result<Guard<'_>, RecvError> {
-        let (lane, frame) = match self.poll()? {
+        let (lane, frame) = match self.peek_lanes()? {
             Some(found) => found,
             None => self.wait_for_message(deadline_ns)?,
         };

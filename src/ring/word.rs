@@ -44,7 +44,7 @@ impl FrameHeader {
 
 /// Bytes of the ring that a frame of `len` payload bytes takes.
 pub(crate) fn frame_bytes(len: u32) -> u64 {
-    WORD + (u64::from(len) + WORD - 1) / WORD * WORD
+    WORD + u64::from(len).next_multiple_of(WORD)
 }
 
 /// How far one side has come: `class << 56 | position`.

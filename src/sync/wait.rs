@@ -70,9 +70,7 @@ impl WaitStrategy {
     }
 
     fn on_this_machine(self) -> Self {
-        static CPUS: OnceLock<usize> = OnceLock::new();
-        let cpus = *CPUS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from));
-        if cpus == 1 { Self::Park } else { self }
+        if cpus() == 1 { Self::Park } else { self }
     }
 }
 
@@ -85,11 +83,42 @@ impl std::fmt::Display for WaitStrategy {
     }
 }
 
+/// CPUs that this machine has online, or the cgroup's quota if that is less; at least 1.
+///
+/// Not the calling thread's own affinity: a thread pinned to one CPU may spin for a peer on another.
+pub(crate) fn cpus() -> usize {
+    static CPUS: OnceLock<usize> = OnceLock::new();
+    *CPUS.get_or_init(|| {
+        let online = std::fs::read_to_string("/sys/devices/system/cpu/online").ok().and_then(|list| count_cpus(&list));
+        let quota = cgroup_cpus().unwrap_or(usize::MAX);
+        online.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1).min(quota).max(1)
+    })
+}
+
+/// CPUs in a list such as `0-3,8` (`cpuset(7)`, list format).
+fn count_cpus(list: &str) -> Option<usize> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (first.parse::<usize>().ok()?, last.parse::<usize>().ok()?);
+        (last + 1).checked_sub(first)
+    };
+    list.trim().split(',').map(range).sum()
+}
+
+/// Whole CPUs that the cgroup v2 quota allows (`cpu.max`: quota and period in microseconds), if there is one.
+fn cgroup_cpus() -> Option<usize> {
+    let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let max = std::fs::read_to_string(format!("/sys/fs/cgroup{path}/cpu.max")).ok()?;
+    let (quota, period) = max.trim().split_once(' ')?;
+    Some((quota.parse::<usize>().ok()? / period.parse::<usize>().ok()?.max(1)).max(1))
+}
+
 /// Buckets of a log2 histogram of nanoseconds: bucket b counts values below 2^b, the last one all larger.
 pub(crate) const WAIT_BUCKETS: usize = 32;
 
 /// What one side's waits cost. One endpoint writes it, on slow paths only; telemetry reads it.
-#[repr(C)]
+#[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct WaitCounters {
     /// Waits that outlasted the first burst of polls.
@@ -110,14 +139,14 @@ pub(crate) struct WaitCounters {
 pub(crate) struct WaitPoint {
     /// Rung by the peers when there may be something to do.
     pub(crate) event: EventCount,
-    /// Written by the endpoint that waits.
+    /// Written by the endpoint that waits; away from the line that its peers read with every message.
     pub(crate) counters: WaitCounters,
 }
 
 // SAFETY: atomics only, `repr(C)`.
 unsafe impl SharedLayout for WaitPoint {}
 
-const _: () = assert!(size_of::<WaitPoint>() == 384);
+const _: () = assert!(size_of::<WaitPoint>() == 512);
 
 /// Why a wait ended without what was waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -257,6 +286,12 @@ mod tests {
         ] {
             assert_eq!(WaitStrategy::from_word(strategy.to_word()), strategy);
         }
+    }
+
+    #[test]
+    fn lists_of_cpus_are_counted() {
+        assert_eq!(["0", "0-1\n", "0-3,8", "0,2,4-7"].map(count_cpus), [Some(1), Some(2), Some(5), Some(6)]);
+        assert_eq!(["", "x", "3-1"].map(count_cpus), [None; 3]);
     }
 
     #[test]
