@@ -68,7 +68,7 @@ fn a_claim_is_sent_only_by_its_commit() {
     let mut receiver = channel.receiver().unwrap();
     let mut claim = sender.claim(100).unwrap();
     claim.fill(1);
-    drop(claim);
+    claim.abort();
     assert_eq!(receiver.try_recv().unwrap_err(), TryRecvError::Empty);
     let mut claim = sender.try_claim(100).unwrap();
     claim.fill(2);

@@ -1,1 +1,53 @@
-fn main() {}
+//! The `tidegate` command.
+
+mod failure;
+mod models;
+mod record;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+
+/// A shared-memory channel between processes that tunes itself.
+///
+/// Exit codes: 0 done, 2 wrong usage, 3 something needed is missing, 4 a file is damaged or foreign.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Record a live channel into a trace file
+    Record(record::Record),
+    /// Fit the overflow model to recorded arrivals
+    Train(models::Train),
+    /// Score the model's recipe against rules of thumb on families it was not fitted to
+    Evaluate(models::Evaluate),
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&interrupted))
+            .map_err(|e| Failure::Environment(format!("cannot handle signals: {e}")))?;
+    }
+    match command {
+        Command::Record(command) => record::run(&command, &interrupted),
+        Command::Train(command) => models::run_train(&command),
+        Command::Evaluate(command) => models::run_evaluate(&command),
+    }
+}

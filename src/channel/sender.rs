@@ -202,6 +202,9 @@ impl Claim<'_> {
         self.sender.commit(self.reservation, len);
     }
 
+    /// Sends nothing, as dropping the claim does.
+    pub fn abort(self) {}
+
     /// Sends the first `len` bytes of what was claimed.
     ///
     /// # Panics

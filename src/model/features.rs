@@ -1,0 +1,183 @@
+//! Features of recent demand. Training and the live forecast use this one implementation.
+
+/// Demand of one tick, in multiples of the service per tick.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Demand {
+    /// Bytes offered in the tick.
+    pub arrivals: f64,
+    /// Bytes waiting at its end.
+    pub backlog: f64,
+}
+
+/// Number of features.
+pub const FEATURES: usize = 14;
+/// One row of features.
+pub type Features = [f64; FEATURES];
+
+/// What each feature is, before its log1p. Windows are in ticks; `mean_N` and `deviation_N` weigh a tick by 1 - 1/N a
+/// tick of age.
+pub const FEATURE_NAMES: [&str; FEATURES] = [
+    "backlog",
+    "backlog_max_64",
+    "arrivals",
+    "arrivals_mean_4",
+    "arrivals_mean_16",
+    "arrivals_mean_64",
+    "arrivals_mean_256",
+    "arrivals_max_16",
+    "arrivals_max_64",
+    "arrivals_max_256",
+    "arrivals_deviation_16",
+    "arrivals_deviation_64",
+    "overload_share_64",
+    "rise_4_over_64",
+];
+
+/// Ticks after which the longest window is full.
+pub const WARM_TICKS: usize = 256;
+/// Demand beyond this many ticks of service is cut: it overflows any ring, and its square must stay finite.
+const DEMAND_MAX: f64 = 1e9;
+const MEANS: [f64; 4] = [4.0, 16.0, 64.0, 256.0];
+const DEVIATIONS: [f64; 2] = [16.0, 64.0];
+
+/// The recent past of one channel. Pushing and reading allocate nothing.
+#[derive(Debug, Clone)]
+pub struct FeatureWindow {
+    arrivals: [f64; WARM_TICKS],
+    backlogs: [f64; 64],
+    ticks: usize,
+    last: Demand,
+    means: [f64; MEANS.len()],
+    squares: [f64; DEVIATIONS.len()],
+    centres: [f64; DEVIATIONS.len()],
+    overload: f64,
+}
+
+impl Default for FeatureWindow {
+    fn default() -> Self {
+        Self {
+            arrivals: [0.0; WARM_TICKS],
+            backlogs: [0.0; 64],
+            ticks: 0,
+            last: Demand::default(),
+            means: [0.0; MEANS.len()],
+            squares: [0.0; DEVIATIONS.len()],
+            centres: [0.0; DEVIATIONS.len()],
+            overload: 0.0,
+        }
+    }
+}
+
+impl FeatureWindow {
+    /// Takes in the demand of one more tick. What is not a finite, non-negative number counts as the nearest one.
+    pub fn push(&mut self, demand: Demand) {
+        let arrivals = sound(demand.arrivals);
+        self.last = Demand { arrivals, backlog: sound(demand.backlog) };
+        self.arrivals[self.ticks % WARM_TICKS] = arrivals;
+        self.backlogs[self.ticks % self.backlogs.len()] = self.last.backlog;
+        self.ticks += 1;
+        for (mean, ticks) in self.means.iter_mut().zip(MEANS) {
+            *mean += (arrivals - *mean) / ticks;
+        }
+        for (i, ticks) in DEVIATIONS.into_iter().enumerate() {
+            // Incremental weighted variance (West, "Updating mean and variance estimates", 1979).
+            let off = arrivals - self.centres[i];
+            self.centres[i] += off / ticks;
+            self.squares[i] = (1.0 - 1.0 / ticks) * (self.squares[i] + off * off / ticks);
+        }
+        self.overload += (f64::from(arrivals > 1.0) - self.overload) / 64.0;
+    }
+
+    /// Whether the longest window is full.
+    pub fn is_warm(&self) -> bool {
+        self.ticks >= WARM_TICKS
+    }
+
+    /// The largest arrivals of the last `ticks` ticks, at most [`WARM_TICKS`].
+    pub fn arrivals_max(&self, ticks: usize) -> f64 {
+        max_of_last(&self.arrivals, self.ticks, ticks)
+    }
+
+    /// The row as of the last tick.
+    pub fn features(&self) -> Features {
+        let rise = (self.means[0] - self.means[2]).max(0.0);
+        [
+            self.last.backlog,
+            max_of_last(&self.backlogs, self.ticks, 64),
+            self.last.arrivals,
+            self.means[0],
+            self.means[1],
+            self.means[2],
+            self.means[3],
+            self.arrivals_max(16),
+            self.arrivals_max(64),
+            self.arrivals_max(256),
+            self.squares[0].sqrt(),
+            self.squares[1].sqrt(),
+            self.overload,
+            rise,
+        ]
+        .map(f64::ln_1p)
+    }
+}
+
+fn sound(value: f64) -> f64 {
+    if value.is_nan() { 0.0 } else { value.clamp(0.0, DEMAND_MAX) }
+}
+
+fn max_of_last(window: &[f64], pushed: usize, last: usize) -> f64 {
+    let count = last.min(pushed).min(window.len());
+    (1..=count).map(|age| window[(pushed - age) % window.len()]).fold(0.0, f64::max)
+}
+
+/// Changes with every change of the features' number, order or names (FNV-1a; Fowler, Noll, Vo).
+pub fn feature_schema() -> u64 {
+    let bytes = FEATURE_NAMES.iter().flat_map(|name| name.bytes().chain([0]));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(name: &str) -> usize {
+        FEATURE_NAMES.iter().position(|n| *n == name).unwrap()
+    }
+
+    #[test]
+    fn steady_demand_has_its_own_size_as_every_mean_and_no_deviation() {
+        let mut window = FeatureWindow::default();
+        (0..5000).for_each(|_| window.push(Demand { arrivals: 0.5, backlog: 2.0 }));
+        let row = window.features();
+        for name in ["arrivals", "arrivals_mean_4", "arrivals_mean_256", "arrivals_max_256"] {
+            assert!((row[at(name)] - 0.5f64.ln_1p()).abs() < 1e-6, "{name}");
+        }
+        assert!((row[at("backlog")] - 2f64.ln_1p()).abs() < 1e-12);
+        assert!(row[at("arrivals_deviation_64")] < 1e-6);
+        assert_eq!(row[at("overload_share_64")], 0.0);
+    }
+
+    #[test]
+    fn a_burst_leaves_each_window_after_its_length() {
+        let mut window = FeatureWindow::default();
+        window.push(Demand { arrivals: 9.0, backlog: 0.0 });
+        for (ticks, left, stayed) in
+            [(16, "arrivals_max_16", "arrivals_max_64"), (64, "arrivals_max_64", "arrivals_max_256")]
+        {
+            while window.ticks <= ticks {
+                window.push(Demand::default());
+            }
+            let row = window.features();
+            assert_eq!((row[at(left)], row[at(stayed)]), (0.0, 9f64.ln_1p()));
+        }
+    }
+
+    #[test]
+    fn absurd_demand_leaves_the_features_finite() {
+        let mut window = FeatureWindow::default();
+        for arrivals in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, f64::MAX] {
+            window.push(Demand { arrivals, backlog: arrivals });
+            assert!(window.features().iter().all(|f| f.is_finite() && *f >= 0.0));
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The overflow forecast: features of a channel's recent demand, and a linear model read from a checked file.
+//!
+//! Everything is counted in multiples of the *service per tick*, the bytes that the receiver can take out in a tick, so
+//! that a model learned on one machine holds on another. Training lives in a crate of its own; here is only what the
+//! live forecast needs: a dot product.
+
+mod artifact;
+mod features;
+mod forecast;
+mod service;
+
+pub use artifact::{FORMAT_VERSION, FeatureBounds, ModelError, ModelFile, Score, TrainingTrace};
+pub use features::{Demand, FEATURE_NAMES, FEATURES, FeatureWindow, Features, WARM_TICKS, feature_schema};
+pub use forecast::{Forecast, OverflowModel};
+pub use service::{Observation, ServiceRate};
+
+/// Length of the tick that models are trained for, nanoseconds.
+pub const TICK_NS: u64 = 1_000_000;

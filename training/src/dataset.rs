@@ -1,0 +1,159 @@
+//! Recorded arrivals: `NAME.csv.gz` with the columns `t_ns` (ascending nanoseconds) and `bytes`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use flate2::read::GzDecoder;
+use sha2::{Digest as _, Sha256};
+
+/// Suffix of arrival traces.
+const SUFFIX: &str = ".csv.gz";
+/// Rows read of one trace at most.
+const ROWS_MAX: usize = 50_000_000;
+
+/// Arrivals of one recording.
+#[derive(Debug, Clone)]
+pub struct ArrivalTrace {
+    /// File name without its suffix.
+    pub name: String,
+    /// Origin; traces of one family are never split between training and test.
+    pub family: String,
+    /// SHA-256 of the file, hexadecimal.
+    pub sha256: String,
+    /// Nanoseconds since the first event, ascending, and bytes of each message.
+    pub events: Vec<(u64, u32)>,
+}
+
+/// Traces could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatasetError {
+    /// The path cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The directory holds no trace.
+    #[error("no {SUFFIX} file in {}: give a directory of recorded arrivals", path.display())]
+    NoTraces {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The file is not a trace, or damaged.
+    #[error("{} is not a sound arrival trace: {what}; it must be gzip of CSV with the columns t_ns,bytes", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the line where there is one.
+        what: String,
+    },
+}
+
+/// Reads every arrival trace in `directory`, sorted by name.
+///
+/// # Errors
+/// The directory cannot be read or holds none, or one of them is not sound.
+pub fn read_directory(directory: &Path) -> Result<Vec<ArrivalTrace>, DatasetError> {
+    let unreadable = |source| DatasetError::Unreadable { path: directory.into(), source };
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(directory)
+        .map_err(unreadable)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.to_string_lossy().ends_with(SUFFIX))
+        .collect();
+    paths.sort();
+    if paths.is_empty() {
+        return Err(DatasetError::NoTraces { path: directory.into() });
+    }
+    paths.iter().map(|path| read_trace(path)).collect()
+}
+
+/// Reads one arrival trace.
+///
+/// # Errors
+/// The file cannot be read, or is not gzip, has other columns, a number that is none, or times that descend.
+pub fn read_trace(path: &Path) -> Result<ArrivalTrace, DatasetError> {
+    let unreadable = |source| DatasetError::Unreadable { path: path.into(), source };
+    let packed = std::fs::read(path).map_err(unreadable)?;
+    let sha256 = Sha256::digest(&packed).iter().map(|byte| format!("{byte:02x}")).collect();
+    let events =
+        read_events(GzDecoder::new(&packed[..])).map_err(|what| DatasetError::Corrupt { path: path.into(), what })?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.strip_suffix(SUFFIX).unwrap_or(&name).to_owned();
+    Ok(ArrivalTrace { family: family(&name).into(), name, sha256, events })
+}
+
+/// Reads the rows of a trace, already unpacked.
+///
+/// # Errors
+/// A sentence that says what is wrong in which line.
+pub fn read_events(input: impl io::Read) -> Result<Vec<(u64, u32)>, String> {
+    let mut rows = csv::Reader::from_reader(input);
+    let header = rows.headers().map_err(|e| e.to_string())?;
+    if header != ["t_ns", "bytes"].as_slice() {
+        return Err(format!("its columns are {:?}", header.iter().collect::<Vec<_>>()));
+    }
+    let mut events: Vec<(u64, u32)> = Vec::new();
+    for (row, line) in rows.deserialize::<(u64, u32)>().zip(2..) {
+        let (t_ns, bytes) = row.map_err(|e| format!("line {line}: {e}"))?;
+        if let Some((before, _)) = events.last()
+            && t_ns < *before
+        {
+            return Err(format!("line {line}: the time descends from {before} to {t_ns}"));
+        }
+        if events.len() == ROWS_MAX {
+            return Err(format!("it has more than {ROWS_MAX} rows"));
+        }
+        events.push((t_ns, bytes));
+    }
+    if events.len() < 2 {
+        return Err(format!("it has {} rows, at least 2 are needed", events.len()));
+    }
+    Ok(events)
+}
+
+/// Families of traces whose names do not begin with them; else it is the name up to the first `_`.
+const FAMILIES: [(&str, &str); 5] = [
+    ("packets_vnc", "ndpi"),
+    ("packets_alexa", "ndpi"),
+    ("packets_teams", "ndpi"),
+    ("packets_tls", "suricata"),
+    ("packets_modbus", "modbus"),
+];
+
+fn family(name: &str) -> &str {
+    let known = FAMILIES.iter().find(|(trace, _)| *trace == name);
+    known.map_or_else(|| name.split('_').next().unwrap_or(name), |(_, family)| family)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_trace_is_said_with_its_line() {
+        let wrong = |text: &str| read_events(text.as_bytes()).unwrap_err();
+        assert!(wrong("time,size\n1,2\n3,4\n").contains("columns"));
+        assert!(wrong("t_ns,bytes\n5,1\n4,1\n").contains("line 3: the time descends from 5 to 4"));
+        assert!(wrong("t_ns,bytes\n5,1\nx,1\n").contains("line 3"));
+        assert!(wrong("t_ns,bytes\n5,1\n").contains("1 rows"));
+        assert_eq!(read_events("t_ns,bytes\n5,1\n5,2\n".as_bytes()).unwrap(), [(5, 1), (5, 2)]);
+    }
+
+    #[test]
+    fn a_file_that_is_not_gzip_is_corrupt_and_a_missing_one_unreadable() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.csv.gz");
+        assert!(matches!(read_trace(&path), Err(DatasetError::Unreadable { .. })));
+        assert!(matches!(read_directory(directory.path()), Err(DatasetError::NoTraces { .. })));
+        std::fs::write(&path, "t_ns,bytes\n1,2\n3,4\n").unwrap();
+        assert!(matches!(read_trace(&path), Err(DatasetError::Corrupt { .. })));
+    }
+
+    #[test]
+    fn traces_of_one_origin_are_one_family() {
+        assert_eq!(["packets_vnc", "lttng_kernel", "packets_tls"].map(family), ["ndpi", "lttng", "suricata"]);
+    }
+}

@@ -1,0 +1,70 @@
+//! Training from files to a model that the library accepts.
+
+use std::io::Write;
+use std::path::Path;
+
+use flate2::{Compression, write::GzEncoder};
+use tidegate_training::{TrainError, TrainParams, read_directory, train};
+
+/// Bursts whose length and distance follow from `seed`.
+fn write_trace(directory: &Path, name: &str, seed: u64) {
+    let file = std::fs::File::create(directory.join(format!("{name}.csv.gz"))).unwrap();
+    let mut out = GzEncoder::new(file, Compression::fast());
+    writeln!(out, "t_ns,bytes").unwrap();
+    let (mut t_ns, mut state) = (0u64, seed);
+    for i in 0..40_000u64 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let burst = (i / (200 * seed)).is_multiple_of(3);
+        t_ns += (state >> 40) % if burst { 1_000 } else { 20_000 };
+        writeln!(out, "{t_ns},{}", 100 + (state >> 50) % 400).unwrap();
+    }
+    out.finish().unwrap();
+}
+
+#[test]
+fn training_is_deterministic_and_its_model_loads() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, seed) in [("alpha_1", 1), ("beta_1", 2), ("gamma_1", 5)] {
+        write_trace(directory.path(), name, seed);
+    }
+    let params = TrainParams { rows_max: 1_000, ..TrainParams::default() }.check().unwrap();
+    let traces = read_directory(directory.path()).unwrap();
+    let (file, evaluation) = train(&traces, &params).unwrap();
+    let (again, _) = train(&traces, &params).unwrap();
+    assert_eq!(file.to_json().unwrap(), again.to_json().unwrap());
+    let families: Vec<_> = evaluation.scores.iter().map(|s| s.family.as_str()).collect();
+    assert_eq!(families[0], "alpha");
+    assert_eq!(evaluation.scores.len(), 3 * 4);
+    let model = tidegate::model::OverflowModel::from_json(file.to_json().unwrap().as_bytes()).unwrap();
+    assert_eq!(model.file().traces.len(), 3);
+    // On training-like data the conformal quantile holds, within what dependence between rows allows.
+    let ridge: Vec<_> = evaluation.scores.iter().filter(|s| s.predictor == "ridge").collect();
+    assert!(ridge.iter().all(|s| s.coverage > 0.8), "{ridge:?}");
+}
+
+#[test]
+fn one_family_alone_cannot_be_judged() {
+    let directory = tempfile::tempdir().unwrap();
+    write_trace(directory.path(), "alpha_1", 1);
+    let traces = read_directory(directory.path()).unwrap();
+    let params = TrainParams::default().check().unwrap();
+    assert!(matches!(train(&traces, &params), Err(TrainError::TooLittle { found: 1, .. })));
+}
+
+#[test]
+fn the_live_forecast_agrees_with_the_trained_regression() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, seed) in [("alpha_1", 3), ("beta_1", 4)] {
+        write_trace(directory.path(), name, seed);
+    }
+    let params = TrainParams { rows_max: 1_000, ..TrainParams::default() }.check().unwrap();
+    let traces = read_directory(directory.path()).unwrap();
+    let (file, _) = train(&traces, &params).unwrap();
+    let series = tidegate_training::series::all(&traces, &params);
+    let model = file.clone().check().unwrap();
+    for row in series.iter().flat_map(|s| s.rows.iter().step_by(50)) {
+        let trained = tidegate_training::fit::predict_peak(&file, row);
+        let live = model.forecast(row).peak_backlog;
+        assert!((trained - live).abs() <= 1e-9 * trained.max(1.0), "{trained} {live}");
+    }
+}
