@@ -14,6 +14,8 @@ pub(crate) mod sync;
 pub mod channel;
 
 #[cfg(not(loom))]
+pub mod control;
+#[cfg(not(loom))]
 pub mod model;
 #[cfg(not(loom))]
 pub mod telemetry;

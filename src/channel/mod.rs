@@ -10,6 +10,7 @@ mod sender;
 mod view;
 
 pub use self::core::Channel;
+pub(crate) use crate::sync::wait::cpus;
 pub use error::{ChannelError, RecvError, ResizeError, SendError, TryRecvError, TrySendError};
 pub use options::ChannelOptions;
 pub use receiver::{Guard, Receiver};

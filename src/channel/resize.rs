@@ -30,7 +30,7 @@ impl Channel {
     /// [`ResizeError::OutOfBounds`] for a size the channel was not created for; [`ResizeError::Shm`] if memory cannot
     /// be had, and then the lanes not yet offered a ring stay as they are.
     pub fn resize(&self, bytes: u64) -> Result<Resize, ResizeError> {
-        let (min, max) = (1 << self.core.geometry.class_min, 1 << self.core.geometry.class_max);
+        let (min, max) = self.ring_bytes_bounds();
         if bytes < min || bytes > max {
             return Err(ResizeError::OutOfBounds { bytes, min, max });
         }
@@ -48,6 +48,25 @@ impl Channel {
         Ok(outcome)
     }
 
+    /// Gives back the memory of rings that every sender and the receiver have left. [`Channel::resize`] does so too.
+    ///
+    /// # Errors
+    /// The kernel refuses; what was not given back is tried again with the next call.
+    pub fn reclaim(&self) -> Result<(), ResizeError> {
+        let lock = self.core.lock_structure()?;
+        for lane in 0..self.core.lanes_used() {
+            if !resize::is_offered(&*self.core.lane(lane)?) {
+                reclaim_lane(&self.core, &lock, lane)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Smallest and largest ring that the channel was created for, bytes.
+    pub fn ring_bytes_bounds(&self) -> (u64, u64) {
+        (1 << self.core.geometry.class_min, 1 << self.core.geometry.class_max)
+    }
+
     /// Bytes of the ring that a sender attached now would start with.
     pub fn ring_bytes(&self) -> u64 {
         let classes = self.core.classes();
@@ -55,17 +74,12 @@ impl Channel {
     }
 }
 
-fn offer(core: &Core, _lock: &StructureLock<'_>, lane: usize, class: u8) -> Result<Offered, ShmError> {
+fn offer(core: &Core, lock: &StructureLock<'_>, lane: usize, class: u8) -> Result<Offered, ShmError> {
     let words = core.lane(lane)?;
     if !resize::withdraw(&words) {
         return Ok(Offered::Busy);
     }
-    for passed in resize::reclaimable(&words) {
-        if core.classes().contains(&passed) {
-            core.release_ring(lane, passed)?;
-        }
-        resize::mark_free(&words, passed);
-    }
+    reclaim_lane(core, lock, lane)?;
     let possible = resize::can_offer(&words, class);
     if possible == Offered::Standing {
         core.back_ring(lane, class)?;
@@ -73,4 +87,16 @@ fn offer(core: &Core, _lock: &StructureLock<'_>, lane: usize, class: u8) -> Resu
         core.sender_wait(lane)?.event.wake_all();
     }
     Ok(possible)
+}
+
+/// R1 of the ring's protocol, for a lane without a standing offer.
+fn reclaim_lane(core: &Core, _lock: &StructureLock<'_>, lane: usize) -> Result<(), ShmError> {
+    let words = core.lane(lane)?;
+    for passed in resize::reclaimable(&words) {
+        if core.classes().contains(&passed) {
+            core.release_ring(lane, passed)?;
+        }
+        resize::mark_free(&words, passed);
+    }
+    Ok(())
 }

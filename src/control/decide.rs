@@ -19,8 +19,9 @@ const HEADROOM: f64 = 1.25;
 const WAKE_US: f64 = 50.0;
 /// CPU time of going to sleep and of being woken, both sides, microseconds.
 const SLEEP_CPU_US: f64 = 8.0;
-/// Waits a second above which the waiting does not count: rings and gaps are then full of messages.
-const US_PER_S: f64 = 1e6;
+/// What a byte too few costs, in bytes too many. For this ratio the quantile tau = 99 / (99 + 1) that is forecast is the
+/// size that costs least on average (Arrow, Harris and Marschak, "Optimal inventory policy", 1951).
+const OVERFLOW_TO_MEMORY: f64 = 99.0;
 
 /// All that a decision depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -39,8 +40,6 @@ pub struct Situation {
     pub backlog_bytes: f64,
     /// Whether a sender waited for room in the last tick.
     pub overflowing: bool,
-    /// What the receiver takes out, bytes a second.
-    pub service_bytes_s: f64,
     /// Length of the receiver's waits for messages, mean, microseconds.
     pub gap_us: f64,
     /// Waits of the receiver a second.
@@ -115,6 +114,45 @@ pub enum Blocker {
     Shadow,
 }
 
+impl Action {
+    /// Its name in the journal and the metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Grow => "grow",
+            Self::Shrink => "shrink",
+            Self::SwitchWait => "switch_wait",
+        }
+    }
+}
+
+impl Reason {
+    /// Its name in the journal and the metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PlanFits => "plan_fits",
+            Self::OverflowNow => "overflow_now",
+            Self::OverflowForecast => "overflow_forecast",
+            Self::SlackProven => "slack_proven",
+            Self::ShortGaps => "short_gaps",
+            Self::LongGaps => "long_gaps",
+        }
+    }
+}
+
+impl Blocker {
+    /// Its name in the journal and the metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DeadBand => "dead_band",
+            Self::Dwell => "dwell",
+            Self::Busy => "busy",
+            Self::NoMemory => "no_memory",
+            Self::Shadow => "shadow",
+        }
+    }
+}
+
 /// The outcome of a decision.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Verdict {
@@ -141,8 +179,8 @@ pub fn decide(situation: &Situation) -> Verdict {
 }
 
 /// The size that the forecast asks for, before any guard rail.
-pub fn ring_bytes_wanted(situation: &Situation) -> u64 {
-    cheapest(&ring_candidates(situation)).map_or(situation.plan.ring_bytes, |best| best.plan.ring_bytes)
+pub(crate) fn ring_bytes_wanted(situation: &Situation) -> u64 {
+    ring_candidates(situation).first().map_or(situation.plan.ring_bytes, |best| best.plan.ring_bytes)
 }
 
 fn decide_rings(situation: &Situation) -> Verdict {
@@ -172,10 +210,7 @@ fn decide_rings(situation: &Situation) -> Verdict {
 }
 
 fn decide_waits(situation: &Situation) -> Verdict {
-    let wait = |wait| Candidate {
-        plan: Plan { wait, ..situation.plan },
-        cost_us_s: wait_cost(situation, wait),
-    };
+    let wait = |wait| Candidate { plan: Plan { wait, ..situation.plan }, cost_us_s: wait_cost(situation, wait) };
     let mut candidates: Vec<_> = WAIT_ARMS.into_iter().map(wait).collect();
     sort(&mut candidates);
     let mut verdict = hold(situation, candidates);
@@ -184,8 +219,7 @@ fn decide_waits(situation: &Situation) -> Verdict {
     if best.plan.wait == situation.plan.wait || situation.gaps_s == 0.0 {
         return verdict;
     }
-    let spins = |wait| matches!(wait, WaitStrategy::SpinPark { budget_ns } if budget_ns > 0);
-    let calmer = best.plan.wait == WaitStrategy::Park || !spins(best.plan.wait);
+    let calmer = spin_budget_ns(best.plan.wait) < spin_budget_ns(situation.plan.wait);
     verdict.reason = if calmer { Reason::LongGaps } else { Reason::ShortGaps };
     let now = wait_cost(situation, situation.plan.wait);
     verdict.blocker = if !clearly_cheaper(best.cost_us_s, now) {
@@ -222,16 +256,23 @@ fn ring_candidates(situation: &Situation) -> Vec<Candidate> {
     candidates
 }
 
-/// Stall that the part of the forecast beyond the ring means at the service rate, and memory.
+/// Bytes too few at the price of overflow, bytes too many at the price of memory.
 fn ring_cost(situation: &Situation, ring_bytes: u64) -> f64 {
-    let needed = situation.peak_backlog_bytes.max(situation.backlog_bytes) * HEADROOM;
-    // A full ring hides how much more would have come: it counts as twice too small.
-    let full = situation.overflowing && ring_bytes <= situation.plan.ring_bytes;
-    let needed = if full { needed.max(2.0 * situation.plan.ring_bytes as f64) } else { needed };
-    let beyond = (needed - ring_bytes as f64).max(0.0);
-    let stall_us = beyond / situation.service_bytes_s.max(1.0) * US_PER_S;
-    let mebibytes = ring_bytes as f64 * f64::from(situation.senders.max(1)) / f64::from(1 << 20);
-    stall_us.min(US_PER_S) * US_PER_S.sqrt() + mebibytes * situation.weights.mebibyte_s
+    let forecast = situation.peak_backlog_bytes.max(situation.backlog_bytes) * HEADROOM;
+    // A full ring hides how much more would have come: it counts as half of what is needed.
+    let hidden = if situation.overflowing { 2.0 * situation.plan.ring_bytes as f64 } else { 0.0 };
+    let off = ring_bytes as f64 - forecast.max(hidden);
+    let bytes = if off < 0.0 { -off * OVERFLOW_TO_MEMORY } else { off };
+    bytes * f64::from(situation.senders.max(1)) / f64::from(1 << 20) * situation.weights.mebibyte_s
+}
+
+/// How long a strategy spins before it sleeps.
+fn spin_budget_ns(wait: WaitStrategy) -> u32 {
+    match wait {
+        WaitStrategy::Park => 0,
+        WaitStrategy::SpinPark { budget_ns } => budget_ns,
+        WaitStrategy::Spin | WaitStrategy::SpinYield => u32::MAX,
+    }
 }
 
 /// Latency of the wakes that a strategy needs, and CPU time of its spins and sleeps, for exponential gaps (Karlin et
@@ -254,11 +295,98 @@ fn wait_cost(situation: &Situation, wait: WaitStrategy) -> f64 {
     a_wait * situation.gaps_s
 }
 
-fn cheapest(candidates: &[Candidate]) -> Option<Candidate> {
-    candidates.first().copied()
-}
-
 /// Cheapest first; of equals the smaller, which stands first.
 fn sort(candidates: &mut [Candidate]) {
     candidates.sort_by(|a, b| a.cost_us_s.total_cmp(&b.cost_us_s));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn situation() -> Situation {
+        Situation {
+            plan: Plan { ring_bytes: 1 << 16, wait: WaitStrategy::SpinPark { budget_ns: 50_000 } },
+            bounds: Bounds { ring_bytes_min: 1 << 12, ring_bytes_max: 1 << 24 },
+            weights: Weights::BALANCED,
+            senders: 2,
+            peak_backlog_bytes: 40_000.0,
+            backlog_bytes: 0.0,
+            overflowing: false,
+            gap_us: 10.0,
+            gaps_s: 0.0,
+            oversubscribed: false,
+            ticks_since_resize: 1000,
+            ticks_of_slack: 0,
+            ticks_since_switch: 1000,
+        }
+    }
+
+    #[test]
+    fn a_forecast_that_fits_changes_nothing() {
+        let verdict = decide(&situation());
+        assert_eq!((verdict.action, verdict.reason, verdict.blocker), (Action::Hold, Reason::PlanFits, None));
+    }
+
+    #[test]
+    fn a_forecast_that_does_not_fit_grows_the_rings_at_once_and_as_far_as_it_takes() {
+        let verdict = decide(&Situation { peak_backlog_bytes: 700_000.0, ..situation() });
+        assert_eq!((verdict.action, verdict.reason), (Action::Grow, Reason::OverflowForecast));
+        assert_eq!(verdict.plan.ring_bytes, 1 << 20);
+        assert_eq!(verdict.candidates[0].plan, verdict.plan);
+        assert!(verdict.candidates.is_sorted_by(|a, b| a.cost_us_s <= b.cost_us_s));
+    }
+
+    #[test]
+    fn a_full_ring_doubles_whatever_the_forecast() {
+        let verdict = decide(&Situation { peak_backlog_bytes: 0.0, overflowing: true, ..situation() });
+        assert_eq!((verdict.action, verdict.reason), (Action::Grow, Reason::OverflowNow));
+        assert_eq!(verdict.plan.ring_bytes, 1 << 17);
+    }
+
+    #[test]
+    fn no_ring_leaves_its_bounds() {
+        let bounds = Bounds { ring_bytes_min: 1 << 16, ring_bytes_max: 1 << 17 };
+        let above = decide(&Situation { peak_backlog_bytes: 1e12, bounds, ..situation() });
+        assert_eq!(above.plan.ring_bytes, 1 << 17);
+        let below = decide(&Situation { peak_backlog_bytes: 0.0, ticks_of_slack: 1000, bounds, ..situation() });
+        assert_eq!(below.action, Action::Hold);
+    }
+
+    #[test]
+    fn a_ring_shrinks_by_one_class_and_only_after_proven_slack() {
+        let slack = Situation { peak_backlog_bytes: 1000.0, ..situation() };
+        let early = decide(&Situation { ticks_of_slack: 249, ..slack });
+        assert_eq!((early.action, early.blocker), (Action::Hold, Some(Blocker::Dwell)));
+        let proven = decide(&Situation { ticks_of_slack: 250, ..slack });
+        assert_eq!((proven.action, proven.reason), (Action::Shrink, Reason::SlackProven));
+        assert_eq!(proven.plan.ring_bytes, 1 << 15);
+    }
+
+    #[test]
+    fn growth_waits_until_the_last_move_can_show() {
+        let verdict = decide(&Situation { peak_backlog_bytes: 1e6, ticks_since_resize: 3, ..situation() });
+        assert_eq!((verdict.action, verdict.blocker), (Action::Hold, Some(Blocker::Dwell)));
+    }
+
+    #[test]
+    fn long_gaps_are_slept_through_and_short_ones_spun_through() {
+        let long = decide(&Situation { gap_us: 2000.0, gaps_s: 400.0, ..situation() });
+        assert_eq!(
+            (long.action, long.reason, long.plan.wait),
+            (Action::SwitchWait, Reason::LongGaps, WaitStrategy::Park)
+        );
+        let plan = Plan { wait: WaitStrategy::Park, ..situation().plan };
+        let short = decide(&Situation { gap_us: 5.0, gaps_s: 50_000.0, plan, ..situation() });
+        assert_eq!((short.action, short.reason), (Action::SwitchWait, Reason::ShortGaps));
+        assert!(matches!(short.plan.wait, WaitStrategy::SpinPark { .. }));
+    }
+
+    #[test]
+    fn an_advantage_inside_the_dead_band_is_not_taken() {
+        // Gaps near the break-even of sleeping and spinning.
+        let near = (30..90).map(|gap| Situation { gap_us: f64::from(gap), gaps_s: 1000.0, ..situation() });
+        let verdicts: Vec<_> = near.map(|situation| decide(&situation)).collect();
+        assert!(verdicts.iter().any(|v| v.blocker == Some(Blocker::DeadBand)));
+    }
 }

@@ -41,9 +41,15 @@ pub(crate) fn withdraw(lane: &Lane) -> bool {
     }
 }
 
+/// Whether an offer stands or is being taken.
+pub(crate) fn is_offered(lane: &Lane) -> bool {
+    // Edge `moved`, reading end.
+    Offer::from_word(lane.shape.offer.load(Acquire)) != Offer::None
+}
+
 /// R1: the classes whose memory can be given back: the consumer has passed them, or an offer of them was withdrawn.
 ///
-/// Call it only when [`withdraw`] has left no offer standing.
+/// Call it only when no offer stands, after [`withdraw`] or [`is_offered`].
 pub(crate) fn reclaimable(lane: &Lane) -> Vec<u8> {
     // Edge `passed`, reading end.
     let reading = Cursor::from_word(lane.consumer.cursor.load(Acquire)).class;

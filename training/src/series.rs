@@ -80,7 +80,7 @@ pub fn series(trace: &ArrivalTrace, load: f64, params: &ValidParams) -> Series {
 }
 
 /// Arrivals of each tick in multiples of the service, with mean `load`. The trace is sped up, or slowed down, to eight
-/// messages a tick on average, or to [`TICKS_MIN`] ticks if that is longer.
+/// messages a tick on average, or to 8,192 ticks if that is longer.
 pub fn arrivals_a_tick(events: &[(u64, u32)], load: f64) -> Vec<f64> {
     let (Some(first), Some(last)) = (events.first(), events.last()) else { return Vec::new() };
     let span = (last.0 - first.0).max(1) as f64;

@@ -1,0 +1,331 @@
+//! The controller of one channel: an agent that takes one duty cycle a call, and the thread that calls it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+
+use crate::channel::{Channel, ResizeError};
+use crate::control::decide::{Action, Blocker, Situation, Verdict, decide, ring_bytes_wanted};
+use crate::control::forecaster::{Forecaster, Prediction};
+use crate::control::history::{History, HistoryPoint};
+use crate::control::journal::{Decision, Journal, Outcome, sentence};
+use crate::control::meters::Meters;
+use crate::control::plan::{Bounds, Plan, Weights};
+use crate::model::{OverflowModel, TICK_NS};
+use crate::telemetry::{Sample, Sampler};
+
+/// Ticks between two looks for rings that the receiver has passed.
+const RECLAIM_TICKS: u64 = 16;
+/// Share of the newest tick in the mean of the receiver's gaps.
+const GAP_GAIN: f64 = 1.0 / 32.0;
+
+/// Whether decisions are put in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Yes.
+    #[default]
+    Active,
+    /// No: they are only entered in the journal.
+    Shadow,
+}
+
+/// Options of a controller. All have defaults; none must be set.
+#[derive(Debug, Clone)]
+pub struct ControllerOptions {
+    /// Time between samples; 1 ms.
+    pub tick: Duration,
+    /// Whether decisions are put in force; they are.
+    pub mode: Mode,
+    /// What costs what; [`Weights::BALANCED`].
+    pub weights: Weights,
+    /// Largest ring it may choose, bytes; the channel's own limit.
+    pub ring_bytes_max: Option<u64>,
+    /// The forecast; the packaged model. Without one a rule of thumb forecasts.
+    pub model: Option<OverflowModel>,
+}
+
+impl Default for ControllerOptions {
+    fn default() -> Self {
+        Self {
+            tick: Duration::from_nanos(TICK_NS),
+            mode: Mode::Active,
+            weights: Weights::BALANCED,
+            ring_bytes_max: None,
+            model: OverflowModel::packaged().ok(),
+        }
+    }
+}
+
+/// What others may look at while the controller runs.
+#[derive(Debug, Default)]
+pub struct ControllerState {
+    /// Every decision.
+    pub journal: Mutex<Journal>,
+    /// The recent course.
+    pub history: Mutex<History>,
+}
+
+/// A controller's thread; it ends when this is dropped, and the channel goes on with its last plan.
+#[derive(Debug)]
+pub struct Controller {
+    state: Arc<ControllerState>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The controller's work, one tick a call: [`ControlAgent::step`].
+#[derive(Debug)]
+pub struct ControlAgent {
+    channel: Channel,
+    name: String,
+    options: ControllerOptions,
+    bounds: Bounds,
+    sampler: Sampler,
+    forecaster: Forecaster,
+    meters: Meters,
+    state: Arc<ControllerState>,
+    plan: Plan,
+    prediction: Option<Prediction>,
+    gap_us: f64,
+    gaps_s: f64,
+    tick: u64,
+    resized_tick: u64,
+    switched_tick: u64,
+    ticks_of_slack: u64,
+    stalls: u64,
+    blocked_by: Option<Blocker>,
+    /// Decisions whose horizon has not passed: id, when it has, stalls before, bytes of all rings before.
+    pending: Vec<(u64, u64, u64, u64)>,
+}
+
+impl Controller {
+    /// Starts controlling `channel`, which shows as `name` in the journal and the metrics.
+    pub fn start(channel: &Channel, name: &str, options: ControllerOptions) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let tick = options.tick;
+        let mut agent = ControlAgent::new(channel, name, options);
+        let state = agent.state();
+        let stopping = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let mut due = Instant::now() + tick;
+            while !stopping.load(Ordering::Relaxed) {
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                agent.step();
+                // A tick missed is not made up for: the next sample covers its time.
+                due = (due + tick).max(Instant::now());
+            }
+        });
+        Self { state, stop, thread: Some(thread) }
+    }
+
+    /// What it has seen and done.
+    pub fn state(&self) -> Arc<ControllerState> {
+        Arc::clone(&self.state)
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _a_panic_there_was_reported_there = thread.join();
+        }
+    }
+}
+
+impl ControlAgent {
+    /// An agent that has not yet run.
+    pub fn new(channel: &Channel, name: &str, options: ControllerOptions) -> Self {
+        let (ring_bytes_min, ring_bytes_max) = channel.ring_bytes_bounds();
+        let ring_bytes_max = options.ring_bytes_max.unwrap_or(ring_bytes_max).clamp(ring_bytes_min, ring_bytes_max);
+        Self {
+            bounds: Bounds { ring_bytes_min, ring_bytes_max },
+            sampler: Sampler::new(channel),
+            forecaster: Forecaster::new(options.model.clone()),
+            meters: Meters::new(name),
+            state: Arc::default(),
+            plan: Plan { ring_bytes: channel.ring_bytes(), wait: channel.wait_strategy() },
+            prediction: None,
+            gap_us: 0.0,
+            gaps_s: 0.0,
+            tick: 0,
+            resized_tick: 0,
+            switched_tick: 0,
+            ticks_of_slack: 0,
+            stalls: 0,
+            blocked_by: None,
+            pending: Vec::new(),
+            channel: channel.clone(),
+            name: name.into(),
+            options,
+        }
+    }
+
+    /// What others may look at.
+    pub fn state(&self) -> Arc<ControllerState> {
+        Arc::clone(&self.state)
+    }
+
+    /// One duty cycle: samples, forecasts, decides, applies. Returns the number of changes put in force.
+    pub fn step(&mut self) -> usize {
+        self.tick += 1;
+        let sample = self.sampler.sample();
+        self.stalls += sample.stalls;
+        self.learn_gaps(&sample);
+        self.prediction = self.forecaster.observe(&sample);
+        self.plan = Plan { ring_bytes: self.channel.ring_bytes(), wait: sample.strategy };
+        self.record(&sample);
+        self.settle(&sample);
+        if self.tick.is_multiple_of(RECLAIM_TICKS) {
+            // Memory that cannot be given back now is tried again; it is only memory.
+            let _tried_again_later = self.channel.reclaim();
+        }
+        let Some(prediction) = self.prediction else { return 0 };
+        let situation = self.situation(&sample, prediction);
+        let slack = ring_bytes_wanted(&situation) < self.plan.ring_bytes;
+        self.ticks_of_slack = if slack { self.ticks_of_slack + 1 } else { 0 };
+        let verdict = decide(&situation);
+        self.act(&sample, situation, prediction, verdict)
+    }
+
+    fn learn_gaps(&mut self, sample: &Sample) {
+        let seconds = sample.tick_ns.max(1) as f64 / 1e9;
+        self.gaps_s += (sample.idles as f64 / seconds - self.gaps_s) * GAP_GAIN;
+        // A wait that goes on counts as one that has lasted as long as it has.
+        let gaps = sample.idles.max(u64::from(sample.idle_ns > 0));
+        if gaps > 0 {
+            let gap_us = sample.idle_ns as f64 / 1000.0 / gaps as f64;
+            self.gap_us += (gap_us - self.gap_us) * GAP_GAIN;
+        }
+    }
+
+    fn situation(&self, sample: &Sample, prediction: Prediction) -> Situation {
+        let senders = sample.senders.max(1);
+        // The fullest lane's share of what comes; even shares while nothing waits.
+        let share = if sample.backlog_bytes > 0 {
+            sample.backlog_bytes_max as f64 / sample.backlog_bytes as f64
+        } else {
+            1.0 / f64::from(senders)
+        };
+        let endpoints = senders as usize + 1;
+        Situation {
+            plan: self.plan,
+            bounds: self.bounds,
+            weights: self.options.weights,
+            senders,
+            peak_backlog_bytes: prediction.peak_backlog_bytes * share,
+            backlog_bytes: sample.backlog_bytes_max as f64,
+            overflowing: sample.stalls > 0 || sample.rejected > 0 || sample.blocked_ns > sample.tick_ns / 10,
+            gap_us: self.gap_us,
+            gaps_s: self.gaps_s,
+            oversubscribed: endpoints > crate::channel::cpus(),
+            ticks_since_resize: self.tick - self.resized_tick,
+            ticks_of_slack: self.ticks_of_slack,
+            ticks_since_switch: self.tick - self.switched_tick,
+        }
+    }
+
+    fn record(&mut self, sample: &Sample) {
+        let forecast_bytes = self.prediction.map_or(0, |p| p.peak_backlog_bytes as u64);
+        self.meters.record(sample, forecast_bytes);
+        self.state.history.lock().push(HistoryPoint {
+            at_ns: sample.at_ns,
+            arrived_bytes: sample.arrived_bytes,
+            backlog_bytes: sample.backlog_bytes,
+            ring_bytes: sample.ring_bytes,
+            forecast_bytes,
+        });
+    }
+
+    fn act(&mut self, sample: &Sample, situation: Situation, prediction: Prediction, verdict: Verdict) -> usize {
+        let began = Instant::now();
+        let blocker = match verdict.action {
+            Action::Hold => verdict.blocker,
+            _ if self.options.mode == Mode::Shadow => Some(Blocker::Shadow),
+            Action::SwitchWait => {
+                self.channel.set_wait_strategy(verdict.plan.wait);
+                self.switched_tick = self.tick;
+                None
+            }
+            Action::Grow | Action::Shrink => self.resize(verdict.plan.ring_bytes),
+        };
+        let repeated = blocker.is_some() && blocker == self.blocked_by;
+        self.blocked_by = blocker;
+        // A streak of the same obstacle is one entry; holding without one is none.
+        if repeated || (verdict.action == Action::Hold && blocker.is_none()) {
+            return 0;
+        }
+        let action = if blocker.is_some() { Action::Hold } else { verdict.action };
+        let duration_ns = began.elapsed().as_nanos() as u64;
+        self.meters.decided(action, verdict.reason, blocker);
+        self.enter(sample, situation, prediction, Verdict { action, blocker, ..verdict }, duration_ns);
+        usize::from(action != Action::Hold)
+    }
+
+    fn resize(&mut self, ring_bytes: u64) -> Option<Blocker> {
+        match self.channel.resize(ring_bytes) {
+            Ok(outcome) if outcome.busy > 0 && outcome.offered == 0 => Some(Blocker::Busy),
+            Ok(_) => {
+                self.resized_tick = self.tick;
+                self.ticks_of_slack = 0;
+                None
+            }
+            Err(ResizeError::OutOfBounds { .. }) => Some(Blocker::Busy),
+            Err(ResizeError::Shm(_)) => Some(Blocker::NoMemory),
+        }
+    }
+
+    fn enter(
+        &mut self,
+        sample: &Sample,
+        situation: Situation,
+        prediction: Prediction,
+        verdict: Verdict,
+        duration_ns: u64,
+    ) {
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let forecast_bytes = situation.peak_backlog_bytes as u64;
+        let decision = Decision {
+            id: 0,
+            at_ns: sample.at_ns,
+            at_unix_ms: unix.as_millis() as u64,
+            channel: self.name.clone(),
+            epoch: self.channel.view().lanes.iter().map(|lane| lane.epoch).sum(),
+            situation,
+            prediction,
+            contributions: self.forecaster.contributions(),
+            candidates: verdict.candidates,
+            action: verdict.action,
+            reason: verdict.reason,
+            sentence: sentence(verdict.action, verdict.reason, situation.plan, verdict.plan, forecast_bytes),
+            plan: verdict.plan,
+            blocker: verdict.blocker,
+            duration_ns,
+            outcome: None,
+        };
+        let id = self.state.journal.lock().enter(decision);
+        let due_ns = sample.at_ns + u64::from(self.forecaster.horizon_ticks()) * TICK_NS;
+        self.pending.push((id, due_ns, self.stalls, sample.ring_bytes));
+    }
+
+    /// Writes the outcome of each decision whose horizon has passed.
+    fn settle(&mut self, sample: &Sample) {
+        let due: Vec<_> = self.pending.extract_if(.., |(_, due_ns, ..)| *due_ns <= sample.at_ns).collect();
+        for (id, _, stalls, ring_bytes) in due {
+            let mut journal = self.state.journal.lock();
+            let Some(decision) = journal.decisions().rev().find(|d| d.id == id) else { continue };
+            let peak = self.state.history.lock().peak_since(decision.at_ns);
+            let outcome = Outcome {
+                span_ns: sample.at_ns - decision.at_ns,
+                peak_backlog_bytes: peak,
+                forecast_error_bytes: decision.prediction.peak_backlog_bytes as i64 - peak as i64,
+                stalls: self.stalls - stalls,
+                would_have_overflowed: peak > ring_bytes,
+            };
+            journal.set_outcome(id, outcome);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! From samples to a forecast in bytes: the model where it holds, a rule of thumb where it does not.
+
+use serde::Serialize;
+
+use crate::control::journal::Contribution;
+use crate::model::{FEATURE_NAMES, FeatureWindow, Observation, OverflowModel, ServiceRate};
+use crate::telemetry::Sample;
+
+/// Features outside the range of training from which on the model is not asked.
+const CLIPPED_MAX: usize = 4;
+/// The rule of thumb: this multiple of the largest arrivals of the last 64 ticks, on top of the backlog.
+const HEURISTIC_FACTOR: f64 = 2.0;
+
+/// Where a forecast came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ForecastSource {
+    /// The model.
+    Model,
+    /// The rule of thumb, since there is no model or its windows are not full yet.
+    Heuristic,
+    /// The rule of thumb, since too many features are outside what the model was trained on.
+    OutOfDistribution,
+}
+
+/// A forecast for a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Prediction {
+    /// Largest backlog within the horizon that is exceeded with probability 1 - tau, bytes, all lanes together.
+    pub peak_backlog_bytes: f64,
+    /// Where it came from.
+    pub source: ForecastSource,
+    /// Features outside the range of training.
+    pub clipped: usize,
+    /// Bytes that the receiver takes out in a tick.
+    pub service_bytes: f64,
+}
+
+/// Turns a channel's samples into predictions.
+#[derive(Debug)]
+pub(crate) struct Forecaster {
+    model: Option<OverflowModel>,
+    rate: ServiceRate,
+    window: FeatureWindow,
+    contributions: [(usize, f64); 3],
+}
+
+impl Forecaster {
+    pub(crate) fn new(model: Option<OverflowModel>) -> Self {
+        Self { model, rate: ServiceRate::default(), window: FeatureWindow::default(), contributions: [(0, 0.0); 3] }
+    }
+
+    /// Takes a sample in and predicts; `None` until a busy receiver was seen.
+    pub(crate) fn observe(&mut self, sample: &Sample) -> Option<Prediction> {
+        let seen = self.rate.observe(sample)?;
+        (0..seen.ticks).for_each(|_| self.window.push(seen.demand));
+        let by_model =
+            self.model.as_ref().filter(|_| self.window.is_warm()).map(|m| m.forecast(&self.window.features()));
+        if let Some(forecast) = by_model {
+            self.contributions = forecast.top;
+            if forecast.clipped < CLIPPED_MAX {
+                return Some(predict(seen, forecast.peak_backlog, ForecastSource::Model, forecast.clipped));
+            }
+        }
+        let peak = seen.demand.backlog + HEURISTIC_FACTOR * self.window.arrivals_max(64);
+        let (source, clipped) = by_model
+            .map_or((ForecastSource::Heuristic, 0), |forecast| (ForecastSource::OutOfDistribution, forecast.clipped));
+        Some(predict(seen, peak, source, clipped))
+    }
+
+    /// What moved the model's last forecast.
+    pub(crate) fn contributions(&self) -> Vec<Contribution> {
+        let row = self.window.features();
+        let named = |&(i, moved): &(usize, f64)| Contribution { feature: FEATURE_NAMES[i], value: row[i], moved };
+        self.contributions.iter().filter(|(_, moved)| *moved != 0.0).map(named).collect()
+    }
+
+    /// Ticks ahead that are predicted.
+    pub(crate) fn horizon_ticks(&self) -> u32 {
+        self.model.as_ref().map_or(32, OverflowModel::horizon_ticks)
+    }
+}
+
+fn predict(seen: Observation, peak: f64, source: ForecastSource, clipped: usize) -> Prediction {
+    Prediction { peak_backlog_bytes: peak * seen.service_bytes, source, clipped, service_bytes: seen.service_bytes }
+}

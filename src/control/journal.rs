@@ -1,0 +1,130 @@
+//! Every decision, with what was seen, predicted and done, and what then happened.
+
+use std::collections::VecDeque;
+
+use serde::Serialize;
+
+use crate::control::decide::{Action, Blocker, Candidate, Reason, Situation};
+use crate::control::forecaster::Prediction;
+use crate::control::plan::Plan;
+
+/// Decisions kept; older ones are dropped, and counted.
+const DECISIONS_MAX: usize = 4096;
+
+/// A feature's share in a forecast.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Contribution {
+    /// The feature.
+    pub feature: &'static str,
+    /// Its value as the model saw it, log1p scale.
+    pub value: f64,
+    /// How far it moved the forecast from its mean, log1p scale.
+    pub moved: f64,
+}
+
+/// What happened after a decision.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Outcome {
+    /// Nanoseconds that were looked at.
+    pub span_ns: u64,
+    /// Largest backlog of all lanes in that time, bytes.
+    pub peak_backlog_bytes: u64,
+    /// Forecast less what came, bytes; negative where too little was forecast.
+    pub forecast_error_bytes: i64,
+    /// Waits of senders for room in that time.
+    pub stalls: u64,
+    /// Whether what came would have overflowed the plan before the decision.
+    pub would_have_overflowed: bool,
+}
+
+/// One decision.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Decision {
+    /// Counts from 1.
+    pub id: u64,
+    /// When, nanoseconds on CLOCK_MONOTONIC.
+    pub at_ns: u64,
+    /// When, milliseconds since the Unix epoch.
+    pub at_unix_ms: u64,
+    /// Name of the channel.
+    pub channel: String,
+    /// Rings entered by all senders until then.
+    pub epoch: u64,
+    /// What was seen.
+    pub situation: Situation,
+    /// What was predicted.
+    pub prediction: Prediction,
+    /// The features that moved the forecast most.
+    pub contributions: Vec<Contribution>,
+    /// What was weighed, cheapest first.
+    pub candidates: Vec<Candidate>,
+    /// What was done.
+    pub action: Action,
+    /// Why.
+    pub reason: Reason,
+    /// The same as a sentence.
+    pub sentence: String,
+    /// The plan decided for.
+    pub plan: Plan,
+    /// What kept it from being put in force, if anything.
+    pub blocker: Option<Blocker>,
+    /// How long putting it in force took, nanoseconds.
+    pub duration_ns: u64,
+    /// What then happened, once the horizon has passed.
+    pub outcome: Option<Outcome>,
+}
+
+/// The decisions of one controller, oldest first.
+#[derive(Debug, Clone, Default)]
+pub struct Journal {
+    decisions: VecDeque<Decision>,
+    entered: u64,
+}
+
+impl Journal {
+    /// Enters a decision; its id is set here and returned.
+    pub(crate) fn enter(&mut self, mut decision: Decision) -> u64 {
+        self.entered += 1;
+        decision.id = self.entered;
+        if self.decisions.len() == DECISIONS_MAX {
+            self.decisions.pop_front();
+        }
+        self.decisions.push_back(decision);
+        self.entered
+    }
+
+    pub(crate) fn set_outcome(&mut self, id: u64, outcome: Outcome) {
+        if let Some(decision) = self.decisions.iter_mut().rev().find(|d| d.id == id) {
+            decision.outcome = Some(outcome);
+        }
+    }
+
+    /// The decisions kept, oldest first.
+    pub fn decisions(&self) -> impl DoubleEndedIterator<Item = &Decision> + ExactSizeIterator {
+        self.decisions.iter()
+    }
+
+    /// Decisions entered so far, with those dropped since.
+    pub fn entered(&self) -> u64 {
+        self.entered
+    }
+}
+
+/// A decision in words.
+pub(crate) fn sentence(action: Action, reason: Reason, before: Plan, after: Plan, forecast_bytes: u64) -> String {
+    let why = match reason {
+        Reason::PlanFits => "the plan in force is the cheapest".to_owned(),
+        Reason::OverflowNow => "a sender waits for room".to_owned(),
+        Reason::OverflowForecast => format!("a backlog of {forecast_bytes} bytes is forecast"),
+        Reason::SlackProven => format!("only {forecast_bytes} bytes are forecast, and less has sufficed for long"),
+        Reason::ShortGaps => "the receiver's waits are short, and spinning beats being woken".to_owned(),
+        Reason::LongGaps => "the receiver's waits are long, and sleeping beats spinning".to_owned(),
+    };
+    let what = match action {
+        Action::Hold => "Held the plan".to_owned(),
+        Action::Grow => format!("Grew the rings from {} to {} bytes", before.ring_bytes, after.ring_bytes),
+        Action::Shrink => format!("Shrank the rings from {} to {} bytes", before.ring_bytes, after.ring_bytes),
+        Action::SwitchWait => format!("Switched waiting from {} to {}", before.wait, after.wait),
+    };
+    format!("{what}: {why}.")
+}

@@ -1,0 +1,72 @@
+//! What the controller tells the `metrics` facade. Without a recorder installed it goes nowhere.
+
+use metrics::{Counter, Gauge, counter, gauge};
+
+use crate::control::decide::{Action, Blocker, Reason};
+use crate::telemetry::Sample;
+
+/// Handles on a channel's metrics. Install the recorder before the controller is made: handles are bound once.
+pub(crate) struct Meters {
+    channel: String,
+    sent_messages: Counter,
+    received_messages: Counter,
+    sent_bytes: Counter,
+    stalls: Counter,
+    rejected: Counter,
+    parks: Counter,
+    blocked_ns: Counter,
+    occupancy_bytes: Gauge,
+    ring_bytes: Gauge,
+    forecast_bytes: Gauge,
+}
+
+impl std::fmt::Debug for Meters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Meters").field("channel", &self.channel).finish_non_exhaustive()
+    }
+}
+
+impl Meters {
+    pub(crate) fn new(channel: &str) -> Self {
+        let count = |name: &'static str| counter!(name, "channel" => channel.to_owned());
+        let level = |name: &'static str| gauge!(name, "channel" => channel.to_owned());
+        Self {
+            channel: channel.into(),
+            sent_messages: count("tidegate_sent_messages_total"),
+            received_messages: count("tidegate_received_messages_total"),
+            sent_bytes: count("tidegate_sent_bytes_total"),
+            stalls: count("tidegate_stalls_total"),
+            rejected: count("tidegate_rejected_total"),
+            parks: count("tidegate_parks_total"),
+            blocked_ns: count("tidegate_blocked_nanoseconds_total"),
+            occupancy_bytes: level("tidegate_occupancy_bytes"),
+            ring_bytes: level("tidegate_capacity_bytes"),
+            forecast_bytes: level("tidegate_forecast_bytes"),
+        }
+    }
+
+    pub(crate) fn record(&self, sample: &Sample, forecast_bytes: u64) {
+        self.sent_messages.increment(sample.arrived_messages);
+        self.received_messages.increment(sample.departed_messages);
+        self.sent_bytes.increment(sample.arrived_bytes);
+        self.stalls.increment(sample.stalls);
+        self.rejected.increment(sample.rejected);
+        self.parks.increment(sample.parks);
+        self.blocked_ns.increment(sample.blocked_ns);
+        self.occupancy_bytes.set(sample.backlog_bytes as f64);
+        self.ring_bytes.set(sample.ring_bytes as f64);
+        self.forecast_bytes.set(forecast_bytes as f64);
+    }
+
+    pub(crate) fn decided(&self, action: Action, reason: Reason, blocker: Option<Blocker>) {
+        let blocker = blocker.map_or("none", Blocker::name);
+        counter!(
+            "tidegate_decisions_total",
+            "channel" => self.channel.clone(),
+            "action" => action.name(),
+            "reason" => reason.name(),
+            "blocker" => blocker
+        )
+        .increment(1);
+    }
+}

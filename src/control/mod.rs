@@ -1,0 +1,20 @@
+//! The controller: samples a channel, forecasts its backlog, and changes its plan while traffic flows.
+//!
+//! ```text
+//! sample --> demand, features --> forecast --> decide (pure) --> apply --> journal --> outcome
+//! ```
+
+mod controller;
+mod decide;
+mod forecaster;
+mod history;
+mod journal;
+mod meters;
+mod plan;
+
+pub use controller::{ControlAgent, Controller, ControllerOptions, ControllerState, Mode};
+pub use decide::{Action, Blocker, Candidate, Reason, Situation, Verdict, decide};
+pub use forecaster::{ForecastSource, Prediction};
+pub use history::{History, HistoryPoint};
+pub use journal::{Contribution, Decision, Journal, Outcome};
+pub use plan::{Bounds, Plan, WAIT_ARMS, Weights, ring_arms};
