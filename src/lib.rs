@@ -15,6 +15,8 @@ pub mod channel;
 
 #[cfg(not(loom))]
 pub mod control;
+#[cfg(all(feature = "inspect", not(loom)))]
+pub mod inspect;
 #[cfg(not(loom))]
 pub mod model;
 #[cfg(not(loom))]
