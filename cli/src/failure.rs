@@ -16,6 +16,8 @@ pub(crate) enum Failure {
     Environment(String),
     /// A file is not what it should be: exit code 4.
     Corrupt(String),
+    /// The user ended it: exit code 130, as shells have it for SIGINT.
+    Interrupted,
 }
 
 impl Failure {
@@ -25,6 +27,7 @@ impl Failure {
             Self::Usage(line) => (line, 2),
             Self::Environment(line) => (line, 3),
             Self::Corrupt(line) => (line, 4),
+            Self::Interrupted => ("interrupted; every process and segment of it is gone".into(), 130),
         };
         eprintln!("tidegate: {}", line.replace('\n', " "));
         ExitCode::from(code)

@@ -1,5 +1,6 @@
 //! The `tidegate` command.
 
+mod demo;
 mod failure;
 mod models;
 mod record;
@@ -24,6 +25,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Replay recorded traffic between real processes, adaptive and static, and compare
+    Demo(demo::Demo),
+    #[command(hide = true)]
+    DemoChild(demo::ChildCommand),
     /// Record a live channel into a trace file
     Record(record::Record),
     /// Fit the overflow model to recorded arrivals
@@ -40,12 +45,18 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<(), Failure> {
+    if let Command::DemoChild(command) = &command {
+        // Signals keep their default there: the parent decides what an interrupt means.
+        return demo::run_child(command);
+    }
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&interrupted))
             .map_err(|e| Failure::Environment(format!("cannot handle signals: {e}")))?;
     }
     match command {
+        Command::Demo(command) => demo::run(&command, &interrupted),
+        Command::DemoChild(command) => demo::run_child(&command),
         Command::Record(command) => record::run(&command, &interrupted),
         Command::Train(command) => models::run_train(&command),
         Command::Evaluate(command) => models::run_evaluate(&command),

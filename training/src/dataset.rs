@@ -77,12 +77,19 @@ pub fn read_directory(directory: &Path) -> Result<Vec<ArrivalTrace>, DatasetErro
 pub fn read_trace(path: &Path) -> Result<ArrivalTrace, DatasetError> {
     let unreadable = |source| DatasetError::Unreadable { path: path.into(), source };
     let packed = std::fs::read(path).map_err(unreadable)?;
-    let sha256 = Sha256::digest(&packed).iter().map(|byte| format!("{byte:02x}")).collect();
-    let events =
-        read_events(GzDecoder::new(&packed[..])).map_err(|what| DatasetError::Corrupt { path: path.into(), what })?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let name = name.strip_suffix(SUFFIX).unwrap_or(&name).to_owned();
-    Ok(ArrivalTrace { family: family(&name).into(), name, sha256, events })
+    parse_trace(name.strip_suffix(SUFFIX).unwrap_or(&name), &packed)
+        .map_err(|what| DatasetError::Corrupt { path: path.into(), what })
+}
+
+/// Reads a trace from the bytes of its file.
+///
+/// # Errors
+/// A sentence that says what is wrong, with the line where there is one.
+pub fn parse_trace(name: &str, packed: &[u8]) -> Result<ArrivalTrace, String> {
+    let sha256 = Sha256::digest(packed).iter().map(|byte| format!("{byte:02x}")).collect();
+    let events = read_events(GzDecoder::new(packed))?;
+    Ok(ArrivalTrace { family: family(name).into(), name: name.into(), sha256, events })
 }
 
 /// Reads the rows of a trace, already unpacked.

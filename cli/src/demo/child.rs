@@ -1,0 +1,144 @@
+//! The demo's child processes: two producers and a consumer.
+
+use std::io::{BufRead, Read, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use hdrhistogram::Histogram;
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+use tidegate::Channel;
+use tidegate::channel::RecvError;
+
+use crate::demo::message::{self, Head};
+use crate::demo::schedule;
+use crate::failure::Failure;
+
+/// Latencies above a minute are counted as a minute.
+const LATENCY_NS_MAX: u64 = 60_000_000_000;
+
+/// A child process of the demo.
+#[derive(Debug, Args)]
+pub(crate) struct ChildCommand {
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    Produce { channel: String, producer: usize, span_ns: u64, traces: Vec<PathBuf> },
+    Consume { channel: String, service_ns_a_byte: f64, span_ns: u64 },
+}
+
+/// What a producer did.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Produced {
+    pub(crate) sent: u64,
+    pub(crate) cpu_ns: u64,
+}
+
+/// What the consumer saw.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Consumed {
+    pub(crate) received: u64,
+    pub(crate) lost: u64,
+    pub(crate) duplicated: u64,
+    pub(crate) corrupt: u64,
+    pub(crate) p50_ns: u64,
+    pub(crate) p99_ns: u64,
+    pub(crate) p999_ns: u64,
+    pub(crate) cpu_ns: u64,
+}
+
+pub(crate) fn run(command: &ChildCommand) -> Result<(), Failure> {
+    match &command.role {
+        Role::Produce { channel, producer, span_ns, traces } => produce(channel, *producer, *span_ns, traces),
+        Role::Consume { channel, service_ns_a_byte, span_ns } => consume(channel, *service_ns_a_byte, *span_ns),
+    }
+}
+
+/// Says that it is ready and waits for the parent to say when to start. When the parent goes, so does the child.
+fn start_ns() -> Result<u64, Failure> {
+    println!("ready");
+    let lost = |what: &str| Failure::Environment(format!("the demo's parent {what}"));
+    std::io::stdout().flush().map_err(|_| lost("does not listen"))?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).map_err(|_| lost("does not speak"))?;
+    std::thread::spawn(|| {
+        let _ends_when_the_parent_does = std::io::stdin().read_to_end(&mut Vec::new());
+        std::process::exit(3);
+    });
+    line.trim().parse().map_err(|_| lost("has gone"))
+}
+
+fn produce(channel: &str, producer: usize, span_ns: u64, paths: &[PathBuf]) -> Result<(), Failure> {
+    let traces = schedule::load(paths)?;
+    let trace = traces.get(producer).ok_or_else(|| Failure::Usage(format!("there is no producer {producer}")))?;
+    let dues = schedule::schedule(trace, span_ns);
+    let channel = Channel::open(channel)?;
+    let mut sender = channel.sender()?;
+    let start_ns = start_ns()?;
+    let mut sent = 0;
+    for due in dues {
+        let due_ns = start_ns + due.after_ns;
+        std::thread::sleep(Duration::from_nanos(due_ns.saturating_sub(now_ns(ClockId::Monotonic))));
+        let mut claim = sender.claim(due.bytes).map_err(|e| Failure::Environment(e.to_string()))?;
+        message::write(&mut claim, Head { producer: producer as u64, sequence: sent, due_ns });
+        claim.commit();
+        sent += 1;
+    }
+    drop(sender);
+    say(&Produced { sent, cpu_ns: now_ns(ClockId::ProcessCPUTime) })
+}
+
+fn consume(channel: &str, service_ns_a_byte: f64, span_ns: u64) -> Result<(), Failure> {
+    let channel = Channel::open(channel)?;
+    let mut receiver = channel.receiver()?;
+    let start_ns = start_ns()?;
+    let mut next = [0u64; 2];
+    let mut seen = Consumed::default();
+    let mut latencies = Histogram::<u64>::new_with_max(LATENCY_NS_MAX, 3)
+        .map_err(|e| Failure::Environment(format!("no histogram: {e}")))?;
+    loop {
+        let message = match receiver.recv() {
+            Ok(message) => message,
+            Err(RecvError::Disconnected) => break,
+            Err(error) => return Err(Failure::Environment(error.to_string())),
+        };
+        let arrived_ns = now_ns(ClockId::Monotonic);
+        seen.received += 1;
+        match message::read(&message) {
+            Some(head) if head.producer < 2 => {
+                let expected = &mut next[head.producer as usize];
+                seen.lost += head.sequence.saturating_sub(*expected);
+                seen.duplicated += u64::from(head.sequence < *expected);
+                *expected = (*expected).max(head.sequence + 1);
+                latencies.saturating_record(arrived_ns.saturating_sub(head.due_ns));
+            }
+            _ => seen.corrupt += 1,
+        }
+        let share = arrived_ns.saturating_sub(start_ns) as f64 / span_ns as f64;
+        let service_ns = message.len() as f64 * service_ns_a_byte * schedule::slowness(share);
+        while now_ns(ClockId::Monotonic) - arrived_ns < service_ns as u64 {
+            std::hint::spin_loop();
+        }
+    }
+    seen.p50_ns = latencies.value_at_quantile(0.5);
+    seen.p99_ns = latencies.value_at_quantile(0.99);
+    seen.p999_ns = latencies.value_at_quantile(0.999);
+    seen.cpu_ns = now_ns(ClockId::ProcessCPUTime);
+    say(&seen)
+}
+
+fn say(result: &impl Serialize) -> Result<(), Failure> {
+    let line = serde_json::to_string(result).map_err(|e| Failure::Environment(e.to_string()))?;
+    println!("{line}");
+    Ok(())
+}
+
+/// A clock in nanoseconds (`clock_gettime(2)`).
+pub(crate) fn now_ns(clock: ClockId) -> u64 {
+    let now = clock_gettime(clock);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}

@@ -1,0 +1,206 @@
+//! One run: a channel, its processes, and what came of them.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::time::ClockId;
+use serde::de::DeserializeOwned;
+use tidegate::control::{Action, Controller, ControllerOptions, History};
+use tidegate::inspect::Sources;
+use tidegate::model::OverflowModel;
+use tidegate::telemetry::Sampler;
+use tidegate::{Channel, WaitStrategy};
+use tidegate_training::ArrivalTrace;
+
+use crate::demo::child::{Consumed, Produced, now_ns};
+use crate::demo::message::BYTES_MAX;
+use crate::demo::report::{Latency, RunResult};
+use crate::demo::schedule::service_ns_a_byte;
+use crate::failure::Failure;
+
+/// From the last child being ready to the first message.
+const START_DELAY: Duration = Duration::from_millis(50);
+/// Between two looks at the channel and the children.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// How a channel is run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Policy {
+    pub(crate) name: &'static str,
+    pub(crate) ring_bytes: u64,
+    pub(crate) wait: WaitStrategy,
+    /// Whether a controller may change that.
+    pub(crate) controlled: bool,
+}
+
+/// What a run needs.
+#[derive(Debug)]
+pub(crate) struct RunSetup<'a> {
+    pub(crate) policy: Policy,
+    pub(crate) paths: &'a [PathBuf],
+    pub(crate) traces: &'a [ArrivalTrace],
+    pub(crate) span: Duration,
+    pub(crate) model: &'a OverflowModel,
+    pub(crate) sources: &'a Sources,
+    pub(crate) interrupted: &'a Arc<AtomicBool>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) result: RunResult,
+    /// Of a controlled run.
+    pub(crate) history: Option<History>,
+}
+
+/// A child process, killed when dropped before it has ended.
+struct Worker {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+pub(crate) fn run(setup: &RunSetup<'_>, progress: impl Fn(f64)) -> Result<Finished, Failure> {
+    let policy = setup.policy;
+    let name = format!("demo-{}-{}", std::process::id(), policy.name);
+    let options = Channel::options().ring_bytes(policy.ring_bytes).message_bytes_max(BYTES_MAX as u32).senders_max(2);
+    let channel = options.create(&name)?;
+    channel.set_wait_strategy(policy.wait);
+    let span_ns = setup.span.as_nanos() as u64;
+    let service = service_ns_a_byte(setup.traces, span_ns);
+    let mut consumer = Worker::start(&["consume", &name, &service.to_string(), &span_ns.to_string()], &[])?;
+    let mut producers = Vec::new();
+    for producer in 0..setup.traces.len() {
+        let arguments = ["produce", &name, &producer.to_string(), &span_ns.to_string()];
+        producers.push(Worker::start(&arguments, setup.paths)?);
+    }
+    let controller = policy.controlled.then(|| {
+        let options = ControllerOptions { model: Some(setup.model.clone()), ..ControllerOptions::default() };
+        Controller::start(&channel, policy.name, options)
+    });
+    setup.sources.controllers.lock().extend(controller.as_ref().map(Controller::state));
+    let start_ns = now_ns(ClockId::Monotonic) + START_DELAY.as_nanos() as u64;
+    consumer.begin(start_ns)?;
+    producers.iter_mut().try_for_each(|producer| producer.begin(start_ns))?;
+    let mut ring_bytes = Mean::default();
+    let mut sampler = Sampler::new(&channel);
+    let mut stalls = 0;
+    while !(consumer.has_ended()? && producers.iter_mut().all(|p| p.has_ended().unwrap_or(true))) {
+        if setup.interrupted.load(Ordering::Relaxed) {
+            return Err(Failure::Interrupted);
+        }
+        std::thread::sleep(LOOK_EVERY);
+        let sample = sampler.sample();
+        stalls += sample.stalls;
+        if sample.senders > 0 {
+            ring_bytes.add(sample.ring_bytes as f64, sample.tick_ns as f64);
+        }
+        progress(sample.at_ns.saturating_sub(start_ns) as f64 / span_ns as f64);
+    }
+    stalls += sampler.sample().stalls;
+    let state = controller.as_ref().map(Controller::state);
+    drop(controller);
+    let count = |actions: &[Action]| {
+        let journal = state.as_ref().map(|state| state.journal.lock());
+        journal.map_or(0, |j| j.decisions().filter(|d| actions.contains(&d.action)).count())
+    };
+    let (resizes, switches) = (count(&[Action::Grow, Action::Shrink]), count(&[Action::SwitchWait]));
+    let consumed: Consumed = consumer.result()?;
+    let produced: Vec<Produced> = producers.into_iter().map(Worker::result).collect::<Result<_, _>>()?;
+    let sent: u64 = produced.iter().map(|p| p.sent).sum();
+    let cpu_ns: u64 = produced.iter().map(|p| p.cpu_ns).sum::<u64>() + consumed.cpu_ns;
+    let unseen = sent.saturating_sub(consumed.received + consumed.lost);
+    let result = RunResult {
+        policy: policy.name,
+        sent,
+        received: consumed.received,
+        lost: consumed.lost + unseen,
+        duplicated: consumed.duplicated,
+        corrupt: consumed.corrupt,
+        stalls,
+        latency_ns: Latency { p50: consumed.p50_ns, p99: consumed.p99_ns, p999: consumed.p999_ns },
+        cpu_seconds: cpu_ns as f64 / 1e9,
+        mean_ring_bytes: ring_bytes.value() as u64,
+        resizes,
+        switches,
+    };
+    Ok(Finished { result, history: state.map(|state| state.history.lock().clone()) })
+}
+
+/// A mean over time.
+#[derive(Debug, Default)]
+struct Mean {
+    sum: f64,
+    weight: f64,
+}
+
+impl Mean {
+    fn add(&mut self, value: f64, weight: f64) {
+        self.sum += value * weight;
+        self.weight += weight;
+    }
+
+    fn value(&self) -> f64 {
+        if self.weight > 0.0 { self.sum / self.weight } else { 0.0 }
+    }
+}
+
+impl Worker {
+    fn start(arguments: &[&str], paths: &[PathBuf]) -> Result<Self, Failure> {
+        let failed = |e: std::io::Error| Failure::Environment(format!("cannot start a process of the demo: {e}"));
+        let mut child = Command::new(std::env::current_exe().map_err(failed)?)
+            .arg("demo-child")
+            .args(arguments)
+            .args(paths)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(Failure::Environment("a process of the demo has no pipes".into()));
+        };
+        Ok(Self { child, input, output: BufReader::new(output) })
+    }
+
+    /// Waits until it is ready and tells it when to start.
+    fn begin(&mut self, start_ns: u64) -> Result<(), Failure> {
+        if self.line()? != "ready" {
+            return Err(Self::died());
+        }
+        writeln!(self.input, "{start_ns}").map_err(|_| Self::died())
+    }
+
+    fn line(&mut self) -> Result<String, Failure> {
+        let mut line = String::new();
+        self.output.read_line(&mut line).map_err(|_| Self::died())?;
+        Ok(line.trim_end().to_owned())
+    }
+
+    fn has_ended(&mut self) -> Result<bool, Failure> {
+        match self.child.try_wait() {
+            Ok(None) => Ok(false),
+            Ok(Some(status)) if status.success() => Ok(true),
+            _ => Err(Self::died()),
+        }
+    }
+
+    fn result<T: DeserializeOwned>(mut self) -> Result<T, Failure> {
+        let line = self.line()?;
+        serde_json::from_str(&line).map_err(|_| Self::died())
+    }
+
+    fn died() -> Failure {
+        Failure::Environment("a process of the demo ended early; its message is above".into())
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _it_may_have_ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
