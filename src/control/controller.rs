@@ -95,6 +95,7 @@ pub struct ControlAgent {
     resized_tick: u64,
     switched_tick: u64,
     ticks_of_slack: u64,
+    ring_bytes_sufficed: u64,
     stalls: u64,
     blocked_by: Option<Blocker>,
     /// Decisions whose horizon has not passed: id, when it has, stalls before, bytes of all rings before.
@@ -155,6 +156,7 @@ impl ControlAgent {
             resized_tick: 0,
             switched_tick: 0,
             ticks_of_slack: 0,
+            ring_bytes_sufficed: 0,
             stalls: 0,
             blocked_by: None,
             pending: Vec::new(),
@@ -184,9 +186,10 @@ impl ControlAgent {
             let _tried_again_later = self.channel.reclaim();
         }
         let Some(prediction) = self.prediction else { return 0 };
-        let situation = self.situation(&sample, prediction);
-        let slack = ring_bytes_wanted(&situation) < self.plan.ring_bytes;
-        self.ticks_of_slack = if slack { self.ticks_of_slack + 1 } else { 0 };
+        let mut situation = self.situation(&sample, prediction);
+        self.learn_slack(ring_bytes_wanted(&situation));
+        situation.ticks_of_slack = self.ticks_of_slack;
+        situation.ring_bytes_sufficed = self.ring_bytes_sufficed;
         let verdict = decide(&situation);
         self.act(&sample, situation, prediction, verdict)
     }
@@ -200,6 +203,20 @@ impl ControlAgent {
             let gap_us = sample.idle_ns as f64 / 1000.0 / gaps as f64;
             self.gap_us += (gap_us - self.gap_us) * GAP_GAIN;
         }
+    }
+
+    fn learn_slack(&mut self, wanted: u64) {
+        if wanted < self.plan.ring_bytes {
+            self.ticks_of_slack += 1;
+            self.ring_bytes_sufficed = self.ring_bytes_sufficed.max(wanted);
+        } else {
+            self.forget_slack();
+        }
+    }
+
+    fn forget_slack(&mut self) {
+        self.ticks_of_slack = 0;
+        self.ring_bytes_sufficed = 0;
     }
 
     fn situation(&self, sample: &Sample, prediction: Prediction) -> Situation {
@@ -224,6 +241,7 @@ impl ControlAgent {
             oversubscribed: endpoints > crate::channel::cpus(),
             ticks_since_resize: self.tick - self.resized_tick,
             ticks_of_slack: self.ticks_of_slack,
+            ring_bytes_sufficed: self.ring_bytes_sufficed,
             ticks_since_switch: self.tick - self.switched_tick,
         }
     }
@@ -270,7 +288,7 @@ impl ControlAgent {
             Ok(outcome) if outcome.busy > 0 && outcome.offered == 0 => Some(Blocker::Busy),
             Ok(_) => {
                 self.resized_tick = self.tick;
-                self.ticks_of_slack = 0;
+                self.forget_slack();
                 None
             }
             Err(ResizeError::OutOfBounds { .. }) => Some(Blocker::Busy),

@@ -50,6 +50,8 @@ pub struct Situation {
     pub ticks_since_resize: u64,
     /// Ticks for which a smaller ring would have done without a break.
     pub ticks_of_slack: u64,
+    /// The largest ring that would have been chosen in those ticks, bytes.
+    pub ring_bytes_sufficed: u64,
     /// Ticks since the wait strategy was last switched.
     pub ticks_since_switch: u64,
 }
@@ -202,8 +204,7 @@ fn decide_rings(situation: &Situation) -> Verdict {
         } else {
             (!clearly_cheaper(best.cost_us_s, ring_cost(situation, current))).then_some(Blocker::DeadBand)
         };
-        // One class at a time: a wrong step down is cheap to take back.
-        let plan = Plan { ring_bytes: current / 2, ..situation.plan };
+        let plan = Plan { ring_bytes: situation.ring_bytes_sufficed.clamp(wanted, current / 2), ..situation.plan };
         return enact(verdict, Action::Shrink, plan);
     }
     verdict
@@ -318,6 +319,7 @@ mod tests {
             oversubscribed: false,
             ticks_since_resize: 1000,
             ticks_of_slack: 0,
+            ring_bytes_sufficed: 0,
             ticks_since_switch: 1000,
         }
     }
@@ -354,13 +356,13 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_shrinks_by_one_class_and_only_after_proven_slack() {
-        let slack = Situation { peak_backlog_bytes: 1000.0, ..situation() };
+    fn a_ring_shrinks_to_what_sufficed_and_only_after_proven_slack() {
+        let slack = Situation { peak_backlog_bytes: 1000.0, ring_bytes_sufficed: 1 << 14, ..situation() };
         let early = decide(&Situation { ticks_of_slack: 249, ..slack });
         assert_eq!((early.action, early.blocker), (Action::Hold, Some(Blocker::Dwell)));
         let proven = decide(&Situation { ticks_of_slack: 250, ..slack });
         assert_eq!((proven.action, proven.reason), (Action::Shrink, Reason::SlackProven));
-        assert_eq!(proven.plan.ring_bytes, 1 << 15);
+        assert_eq!(proven.plan.ring_bytes, 1 << 14);
     }
 
     #[test]

@@ -42,7 +42,11 @@ impl RunResult {
 }
 
 pub(crate) fn print_json(runs: &[&RunResult]) -> Result<(), Failure> {
-    let json = serde_json::to_string(&serde_json::json!({ "runs": runs }));
+    #[derive(Serialize)]
+    struct Report<'a> {
+        runs: &'a [&'a RunResult],
+    }
+    let json = serde_json::to_string(&Report { runs });
     println!("{}", json.map_err(|e| Failure::Environment(e.to_string()))?);
     Ok(())
 }

@@ -18,7 +18,7 @@ const CALM_TIME: f64 = 0.3;
 /// ... carries this share of the trace.
 const CALM_TRACE: f64 = 0.03;
 /// Load that the busy part has on average, in multiples of the consumer's service.
-const BUSY_LOAD: f64 = 0.6;
+const BUSY_LOAD: f64 = 0.35;
 /// From and to when the consumer is slower, in shares of the run, and by which factor.
 const SLOW: (f64, f64, f64) = (0.6, 0.75, 2.0);
 
