@@ -49,11 +49,12 @@ impl Receiver {
     pub(crate) fn attach(core: &Arc<Core>) -> Result<Self, ChannelError> {
         let membership = core.participants.join(Role::Receiver)?;
         let _lock = core.lock_structure()?;
+        // Edge `receiver-attached`, reading end: what the receiver before has released, this one does not see again.
         let present = core.control.receiver.load(Acquire);
         if present != 0 && present != RECEIVER_GONE && !core.participants.sweep(present)? {
             return Err(ChannelError::ReceiverTaken { pid: present as u32 });
         }
-        // Edge `receiver-attached`: AcqRel to the Acquire load above in the next receiver's attach.
+        // Edge `receiver-attached`, writing end: to the Acquire load above in the next receiver's attach.
         if core.control.receiver.compare_exchange(present, membership.word(), AcqRel, Acquire).is_err() {
             // Only a sender's sweep changes it under the structure lock, and it leaves 0.
             core.control.receiver.swap(membership.word(), AcqRel);
