@@ -10,7 +10,7 @@ use crate::failure::Failure;
 /// How to train.
 #[derive(Debug, Args)]
 pub(crate) struct Recipe {
-    /// Directory of recorded arrivals: NAME.csv.gz with the columns t_ns,bytes
+    /// Directory of recorded arrivals: NAME.tgtrace, or NAME.csv.gz with the columns t_ns,bytes
     traces: PathBuf,
     /// Ticks of 1 ms ahead that the peak backlog is predicted for
     #[arg(long, default_value_t = TrainParams::default().horizon_ticks)]

@@ -1,13 +1,18 @@
-//! Recorded arrivals: `NAME.csv.gz` with the columns `t_ns` (ascending nanoseconds) and `bytes`.
+//! Recorded arrivals: `NAME.csv.gz` with the columns `t_ns` (ascending nanoseconds) and `bytes`, or `NAME.tgtrace` as
+//! `tidegate record` writes it.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 use sha2::{Digest as _, Sha256};
+use tidegate::model::{ServiceRate, TICK_NS};
+use tidegate::telemetry::TraceReader;
 
 /// Suffix of arrival traces.
 const SUFFIX: &str = ".csv.gz";
+/// Suffix of recorded channels.
+const RECORDED_SUFFIX: &str = ".tgtrace";
 /// Rows read of one trace at most.
 const ROWS_MAX: usize = 50_000_000;
 
@@ -37,7 +42,7 @@ pub enum DatasetError {
         source: io::Error,
     },
     /// The directory holds no trace.
-    #[error("no {SUFFIX} file in {}: give a directory of recorded arrivals", path.display())]
+    #[error("no {SUFFIX} or {RECORDED_SUFFIX} file in {}: give a directory of recorded arrivals", path.display())]
     NoTraces {
         /// The directory.
         path: PathBuf,
@@ -61,7 +66,7 @@ pub fn read_directory(directory: &Path) -> Result<Vec<ArrivalTrace>, DatasetErro
     let mut paths: Vec<PathBuf> = std::fs::read_dir(directory)
         .map_err(unreadable)?
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.to_string_lossy().ends_with(SUFFIX))
+        .filter(|path| [SUFFIX, RECORDED_SUFFIX].iter().any(|suffix| path.to_string_lossy().ends_with(suffix)))
         .collect();
     paths.sort();
     if paths.is_empty() {
@@ -78,8 +83,35 @@ pub fn read_trace(path: &Path) -> Result<ArrivalTrace, DatasetError> {
     let unreadable = |source| DatasetError::Unreadable { path: path.into(), source };
     let packed = std::fs::read(path).map_err(unreadable)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if let Some(name) = name.strip_suffix(RECORDED_SUFFIX) {
+        return recorded_trace(name, &packed).map_err(|what| DatasetError::Corrupt { path: path.into(), what });
+    }
     parse_trace(name.strip_suffix(SUFFIX).unwrap_or(&name), &packed)
         .map_err(|what| DatasetError::Corrupt { path: path.into(), what })
+}
+
+/// A recorded channel as arrivals: what each tick offered, at its end. Time that senders were blocked counts as time in
+/// which they would have offered as much again.
+fn recorded_trace(name: &str, bytes: &[u8]) -> Result<ArrivalTrace, String> {
+    let mut rate = ServiceRate::default();
+    let mut events = Vec::new();
+    for sample in TraceReader::new(bytes).map_err(|e| e.to_string())? {
+        let sample = sample.map_err(|e| e.to_string())?;
+        let Some(seen) = rate.observe(&sample) else { continue };
+        let offered = seen.demand.arrivals * seen.service_bytes * sample.tick_ns as f64 / TICK_NS as f64;
+        if offered >= 1.0 {
+            // A float-to-integer cast saturates: 4 GiB in one tick are all the same.
+            events.push((sample.at_ns, offered as u32));
+        }
+    }
+    if events.len() < 2 {
+        return Err(format!("messages arrived in {} of its ticks, at least 2 are needed", events.len()));
+    }
+    Ok(ArrivalTrace { family: family(name).into(), name: name.into(), sha256: digest(bytes), events })
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Reads a trace from the bytes of its file.
@@ -87,9 +119,8 @@ pub fn read_trace(path: &Path) -> Result<ArrivalTrace, DatasetError> {
 /// # Errors
 /// A sentence that says what is wrong, with the line where there is one.
 pub fn parse_trace(name: &str, packed: &[u8]) -> Result<ArrivalTrace, String> {
-    let sha256 = Sha256::digest(packed).iter().map(|byte| format!("{byte:02x}")).collect();
     let events = read_events(GzDecoder::new(packed))?;
-    Ok(ArrivalTrace { family: family(name).into(), name: name.into(), sha256, events })
+    Ok(ArrivalTrace { family: family(name).into(), name: name.into(), sha256: digest(packed), events })
 }
 
 /// Reads the rows of a trace, already unpacked.
@@ -137,6 +168,8 @@ fn family(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     #[test]
@@ -156,6 +189,30 @@ mod tests {
         assert!(matches!(read_trace(&path), Err(DatasetError::Unreadable { .. })));
         assert!(matches!(read_directory(directory.path()), Err(DatasetError::NoTraces { .. })));
         std::fs::write(&path, "t_ns,bytes\n1,2\n3,4\n").unwrap();
+        assert!(matches!(read_trace(&path), Err(DatasetError::Corrupt { .. })));
+    }
+
+    #[test]
+    fn a_recorded_channel_is_read_as_the_bytes_that_each_tick_offered() {
+        use tidegate::Channel;
+        use tidegate::telemetry::record;
+        let channel = Channel::options().create_anonymous().unwrap();
+        let (mut sender, mut receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("orders.tgtrace");
+        let mut ticks = 0;
+        record(&channel, "orders", std::time::Duration::from_micros(200), File::create(&path).unwrap(), |_| {
+            sender.send(&[0; 92]).unwrap();
+            drop(receiver.recv().unwrap());
+            ticks += 1;
+            ticks < 50
+        })
+        .unwrap();
+        let trace = read_trace(&path).unwrap();
+        assert_eq!((trace.name.as_str(), trace.events.len()), ("orders", 49));
+        // One frame a tick: 8 bytes of header, 92 of payload, rounded up to words.
+        assert!(trace.events.iter().all(|event| (103..=104).contains(&event.1)), "{:?}", trace.events);
+        std::fs::write(&path, b"TGTRACE0").unwrap();
         assert!(matches!(read_trace(&path), Err(DatasetError::Corrupt { .. })));
     }
 
