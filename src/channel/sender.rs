@@ -146,7 +146,7 @@ impl Sender {
     fn count_rejected(&self, error: TrySendError) {
         if error == TrySendError::Full {
             let rejected = &self.lane.shape.rejected;
-            rejected.store(rejected.load(Relaxed) + 1, Relaxed);
+            rejected.store(rejected.load(Relaxed).wrapping_add(1), Relaxed);
         }
     }
 

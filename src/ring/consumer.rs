@@ -95,7 +95,7 @@ impl Consumer {
     pub(crate) fn release(&mut self, frame: Frame) {
         debug_assert_eq!(frame.position, self.position);
         self.position += frame_bytes(frame.len);
-        self.messages += 1;
+        self.messages = self.messages.wrapping_add(1);
         self.publish();
     }
 

@@ -81,7 +81,7 @@ impl Producer {
                 FrameHeader::Pad => self.position += self.ring.to_end(self.position),
                 FrameHeader::Data { len } if frame_bytes(len) <= self.ring.to_end(self.position) => {
                     self.position += frame_bytes(len);
-                    self.messages += 1;
+                    self.messages = self.messages.wrapping_add(1);
                 }
                 FrameHeader::Closed { class } if self.classes.contains(&class) => {
                     self.ring = Ring::of(class);
@@ -164,7 +164,7 @@ impl Producer {
         // P4: edge `committed`, writing end.
         self.ring.word(&self.area, self.position).store(FrameHeader::Data { len }.to_word(), Release);
         self.position = end;
-        self.messages += 1;
+        self.messages = self.messages.wrapping_add(1);
         self.publish(); // P5
     }
 
@@ -187,7 +187,6 @@ impl Producer {
         let taken = Offer::Taken { class }.to_word();
         if self.lane.shape.offer.compare_exchange(word, taken, Acquire, Relaxed).is_ok() {
             self.enter(class);
-            self.publish();
         }
     }
 
@@ -195,17 +194,19 @@ impl Producer {
     fn enter(&mut self, class: u8) {
         let next = Ring::of(class);
         next.word(&self.area, self.position).store(FrameHeader::Empty.to_word(), Relaxed); // M2
-        let epoch = self.lane.shape.epoch.load(Relaxed) + 1;
+        // Wrapping: the word is a peer's to spoil.
+        let epoch = self.lane.shape.epoch.load(Relaxed).wrapping_add(1);
         let slot = &self.lane.rings[usize::from(class)];
         slot.start.store(self.position, Relaxed); // M3
-        slot.state.store(epoch + 1, Relaxed);
+        slot.state.store(epoch.wrapping_add(1), Relaxed);
         self.lane.shape.epoch.store(epoch, Relaxed);
         // M4: edge `closed`, writing end.
         let closed = FrameHeader::Closed { class }.to_word();
         self.ring.word(&self.area, self.position).store(closed, Release);
         self.ring = next;
         self.start = self.position;
-        // M5: Release, so that a resizer that sees no offer sees the ring's epoch too (edge `moved`).
+        self.publish();
+        // M5: Release, so that a resizer that sees no offer sees the new ring's epoch and cursor (edge `moved`).
         self.lane.shape.offer.store(Offer::None.to_word(), Release);
     }
 

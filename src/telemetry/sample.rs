@@ -93,8 +93,8 @@ fn between(earlier: &ChannelView, later: &ChannelView) -> Sample {
         blocked_ns: lanes(|lane| lane.sender_waits.wait_ns),
         idles: receiver(|waits| waits.waits),
         idle_ns: receiver(|waits| waits.wait_ns),
-        parks: lanes(|lane| lane.sender_waits.parks) + receiver(|waits| waits.parks),
-        wakes: lanes(|lane| lane.sender_waits.wakes) + receiver(|waits| waits.wakes),
+        parks: lanes(|lane| lane.sender_waits.parks).wrapping_add(receiver(|waits| waits.parks)),
+        wakes: lanes(|lane| lane.sender_waits.wakes).wrapping_add(receiver(|waits| waits.wakes)),
         strategy: later.strategy,
     }
 }
