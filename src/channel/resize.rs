@@ -82,6 +82,7 @@ fn offer(core: &Core, lock: &StructureLock<'_>, lane: usize, class: u8) -> Resul
     reclaim_lane(core, lock, lane)?;
     let possible = resize::can_offer(&words, class);
     if possible == Offered::Standing {
+        resize::prepare(&words, class);
         core.back_ring(lane, class)?;
         resize::offer(&words, class);
         core.sender_wait(lane)?.event.wake_all();

@@ -72,9 +72,13 @@ pub(crate) fn can_offer(lane: &Lane, class: u8) -> Offered {
     if lane.rings[usize::from(class)].state.load(Relaxed) == RING_FREE { Offered::Standing } else { Offered::Busy }
 }
 
-/// R3 and R4: offers the ring of `class`, which is free and has been backed with memory.
-pub(crate) fn offer(lane: &Lane, class: u8) {
+/// R2: from here on the range of `class`, which is free, may have memory behind it; [`reclaimable`] finds it.
+pub(crate) fn prepare(lane: &Lane, class: u8) {
     lane.rings[usize::from(class)].state.store(RING_PREPARED, Relaxed);
+}
+
+/// R4: offers the ring of `class`, which is prepared and has been backed with memory.
+pub(crate) fn offer(lane: &Lane, class: u8) {
     // Edge `offered`, writing end.
     lane.shape.offer.store(Offer::Offered { class }.to_word(), Release);
 }

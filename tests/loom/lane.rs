@@ -134,6 +134,7 @@ fn offer(lane: &Lane, area: &Window, class: u8) -> Offered {
     }
     let possible = resize::can_offer(lane, class);
     if possible == Offered::Standing {
+        resize::prepare(lane, class);
         resize::offer(lane, class);
     }
     possible
