@@ -13,7 +13,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::shm::error::ShmError;
-use crate::shm::participants::start_time;
+use crate::shm::process::{is_proven_dead, own_start_time};
 use crate::shm::segment::Segment;
 
 /// Holders that a name file lists.
@@ -159,8 +159,12 @@ impl HostDirectory {
             .find(|i| !taken.iter().any(|(index, h)| index == i && h.is_alive()))
             .ok_or(ShmError::TooManyParticipants { slots: HOLDERS_MAX as usize })?;
         let pid = std::process::id();
-        let holder =
-            Holder { pid, descriptor: segment.as_fd().as_raw_fd() as u32, start_time: start_time(pid).unwrap_or(0) };
+        let start_time = own_start_time();
+        if start_time == 0 {
+            // Names lead to memory through /proc; without it nobody could open what is entered here.
+            return Err(ShmError::os("read /proc/self/stat", io::Error::from(io::ErrorKind::Unsupported)));
+        }
+        let holder = Holder { pid, descriptor: segment.as_fd().as_raw_fd() as u32, start_time };
         write_record(file, index, holder).map_err(|e| self.write_error(name, e))?;
         Ok(NameEntry { directory: self.clone(), name: name.into(), index, pid, identity: segment.identity()? })
     }
@@ -250,7 +254,7 @@ impl Drop for NameEntry {
 
 impl Holder {
     fn is_alive(self) -> bool {
-        self.pid != 0 && start_time(self.pid) == Some(self.start_time)
+        self.pid != 0 && !is_proven_dead(self.pid, self.start_time)
     }
 }
 

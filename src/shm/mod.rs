@@ -18,6 +18,8 @@ pub(crate) mod locks;
 #[cfg(not(loom))]
 pub(crate) mod participants;
 #[cfg(not(loom))]
+pub(crate) mod process;
+#[cfg(not(loom))]
 pub(crate) mod segment;
 
 #[cfg(not(loom))]

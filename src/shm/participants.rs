@@ -1,8 +1,8 @@
 //! Who takes part in a channel, and the proof that one of them is dead.
 //!
 //! A participant is dead when the kernel says so, never because time has passed: a stopped process may go on. Proof is
-//! either its unlocked byte (see [`crate::shm::locks`]), or, seen from the same pid namespace, that no process has its
-//! pid and start time (`proc(5)`, field 22 of `stat`), or that it is a zombie.
+//! either its unlocked byte (see [`crate::shm::locks`]), or, seen from the same pid namespace, that its process has
+//! ended (see [`crate::shm::process`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::Mutex;
 
 use crate::prim::AtomicU64;
-use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::prim::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::shm::error::ShmError;
-use crate::shm::layout::{PARTICIPANTS_OFFSET, ParticipantSlots};
+use crate::shm::layout::{PARTICIPANTS_OFFSET, Participant, ParticipantSlots};
 use crate::shm::locks;
+use crate::shm::process::{is_proven_dead, own_start_time};
 use crate::shm::segment::Segment;
 use crate::shm::window::Shared;
 
@@ -88,13 +89,16 @@ impl ParticipantTable {
             if entry.owner.load(Relaxed) != 0 || !locks::try_lock(&*self.segment, locks::participant(slot))? {
                 continue;
             }
+            // Written under the slot's lock and before the slot is taken, so that nobody judges its new occupant by the
+            // start time of the one before.
+            entry.pid_namespace.store(pid_namespace(), Relaxed);
+            entry.start_time.store(own_start_time(), Relaxed);
             // Edge `slot-claimed`: to the Acquire load in `occupant`. The lock is held before the slot is, so an
             // occupied slot with a free lock proves death.
             if entry.owner.compare_exchange(0, word, AcqRel, Relaxed).is_ok() {
-                entry.pid_namespace.store(pid_namespace(), Relaxed);
-                entry.start_time.store(start_time(pid).unwrap_or(0), Release);
                 return Ok(Some(Membership { table: self.clone(), slot, word }));
             }
+            locks::unlock(&*self.segment, locks::participant(slot))?;
         }
         Ok(None)
     }
@@ -111,16 +115,23 @@ impl ParticipantTable {
         let Some(entry) = self.shared.slots.get(slot) else { return Ok(false) };
         let same_namespace = entry.pid_namespace.load(Relaxed) == pid_namespace();
         if same_namespace && occupant.pid == std::process::id() {
-            return Ok(false);
+            // Its lock, if this process holds it, is on the same descriptor and says nothing.
+            return Ok(self.was_of_an_earlier_process(entry, occupant));
         }
         if !locks::held_by_another(&*self.segment, locks::participant(slot))? {
             return Ok(entry.owner.load(Acquire) == occupant.word);
         }
-        let recorded = entry.start_time.load(Acquire);
+        let recorded = entry.start_time.load(Relaxed);
         if !same_namespace || recorded == 0 {
             return Ok(false);
         }
-        Ok(start_time(occupant.pid) != Some(recorded) && entry.owner.load(Acquire) == occupant.word)
+        Ok(is_proven_dead(occupant.pid, recorded) && entry.owner.load(Acquire) == occupant.word)
+    }
+
+    /// Whether an occupant that has this process's id had it before this process.
+    fn was_of_an_earlier_process(&self, entry: &Participant, occupant: Occupant) -> bool {
+        let (recorded, own) = (entry.start_time.load(Relaxed), own_start_time());
+        recorded != 0 && own != 0 && recorded != own && entry.owner.load(Acquire) == occupant.word
     }
 
     /// Whether the participant known by `word` is provably dead; one that is in no slot is. A dead one is evicted.
@@ -185,18 +196,6 @@ fn clear(owner: &AtomicU64, word: u64) -> bool {
     owner.compare_exchange(word, 0, AcqRel, Relaxed).is_ok()
 }
 
-/// Start time of a living, unreaped-free process: `None` if it is gone or a zombie.
-pub(crate) fn start_time(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The command may hold spaces and parentheses; the fields follow its last one.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?;
-    if state == "Z" || state == "X" {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
-}
-
 fn pid_namespace() -> u64 {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata("/proc/self/ns/pid").map_or(0, |m| m.ino())
@@ -231,11 +230,13 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_gone_has_no_start_time() {
-        let mut child = std::process::Command::new("true").spawn().unwrap();
-        let pid = child.id();
-        child.wait().unwrap();
-        assert_eq!(start_time(pid), None);
-        assert!(start_time(std::process::id()).is_some());
+    fn an_earlier_process_of_the_same_id_is_dead() {
+        let table = table();
+        let first = table.join(Role::Sender).unwrap();
+        let occupant = table.occupant(first.slot).unwrap();
+        table.shared.slots[first.slot].start_time.fetch_sub(1, Relaxed);
+        assert!(table.is_dead(first.slot, occupant).unwrap());
+        table.shared.slots[first.slot].start_time.fetch_add(1, Relaxed);
+        assert!(!table.is_dead(first.slot, occupant).unwrap());
     }
 }

@@ -1,0 +1,91 @@
+//! What the kernel says about a process (`proc(5)`).
+
+use std::io::ErrorKind;
+
+/// Whether the process `pid` that started at `start_time` (clock ticks since boot) has ended.
+///
+/// False where the kernel does not tell: `/proc` is missing or shows another pid namespace, or it could not be read
+/// because this process has no descriptor or memory left.
+pub(crate) fn is_proven_dead(pid: u32, start_time: u64) -> bool {
+    if start_time == 0 || !proc_shows_this_namespace() {
+        return false;
+    }
+    match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => Stat::parse(&stat).is_some_and(|stat| stat.has_ended() || stat.start_time != start_time),
+        Err(e) => e.kind() == ErrorKind::NotFound || e.raw_os_error() == Some(libc::ESRCH),
+    }
+}
+
+/// Start time of this process, clock ticks since boot; 0 where it cannot be told.
+pub(crate) fn own_start_time() -> u64 {
+    let pid = std::process::id();
+    if !proc_shows_this_namespace() {
+        return 0;
+    }
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok();
+    stat.and_then(|stat| Stat::parse(&stat)).map_or(0, |stat| stat.start_time)
+}
+
+/// Whether the numbers in `/proc` are those of this process's pid namespace.
+fn proc_shows_this_namespace() -> bool {
+    let own = std::fs::read_link("/proc/self").ok();
+    own.is_some_and(|target| target.as_os_str() == std::process::id().to_string().as_str())
+}
+
+/// The fields of `/proc/PID/stat` that tell whether a process lives.
+struct Stat {
+    state: char,
+    threads: u64,
+    start_time: u64,
+}
+
+impl Stat {
+    fn parse(stat: &str) -> Option<Self> {
+        // The command may hold spaces and parentheses; the fields follow its last one, state (field 3) first.
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        Some(Self {
+            state: fields.first()?.chars().next()?,
+            threads: fields.get(17)?.parse().ok()?,
+            start_time: fields.get(19)?.parse().ok()?,
+        })
+    }
+
+    /// A zombie has ended, unless only its first thread has and others run on.
+    fn has_ended(&self) -> bool {
+        self.state == 'X' || (self.state == 'Z' && self.threads <= 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_dead_once_it_has_exited_and_not_before() {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = child.id();
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let start = Stat::parse(&stat).unwrap().start_time;
+        assert!(!is_proven_dead(pid, start));
+        assert!(is_proven_dead(pid, start - 1), "another process had this id before");
+        assert!(!is_proven_dead(pid, 0), "without a start time nothing is proven");
+        child.kill().unwrap();
+        while !is_proven_dead(pid, start) {
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+        assert!(is_proven_dead(pid, start));
+    }
+
+    #[test]
+    fn a_zombie_whose_threads_run_on_has_not_ended() {
+        let tail = |threads| format!("0 0 0 0 0 0 0 0 0 0 0 0 0 0 20 0 {threads} 0 777 0");
+        let parse = |state: &str, threads| Stat::parse(&format!("1 (a) b) {state} {}", tail(threads))).unwrap();
+        assert_eq!(parse("S", 3).start_time, 777);
+        assert!(!parse("Z", 2).has_ended());
+        assert!(parse("Z", 1).has_ended());
+        assert!(parse("X", 1).has_ended());
+        assert!(!parse("S", 1).has_ended());
+        assert!(Stat::parse("1 (short) S 0").is_none());
+    }
+}
