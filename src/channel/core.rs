@@ -57,7 +57,6 @@ pub(crate) struct Core {
     pub(crate) geometry: Geometry,
     /// Threads share the descriptor that holds the structure lock, so they take turns here first.
     turn: Mutex<()>,
-    pid: u32,
 }
 
 /// The right to change the channel's structure; given back on drop, or by the kernel on death.
@@ -120,7 +119,6 @@ impl Channel {
             segment,
             geometry,
             turn: Mutex::new(()),
-            pid: std::process::id(),
         };
         Ok(Self { core: Arc::new(core) })
     }
@@ -192,6 +190,12 @@ impl Core {
         self.geometry.class_min as u8..=self.geometry.class_max as u8
     }
 
+    /// Class of the rings that the plan asks for.
+    pub(crate) fn ring_class(&self) -> u8 {
+        let classes = self.classes();
+        (self.control.ring_class.load(Relaxed) as u8).clamp(*classes.start(), *classes.end())
+    }
+
     /// Gives memory to the ring of `class`.
     pub(crate) fn back_ring(&self, lane: usize, class: u8) -> Result<(), ShmError> {
         self.segment.back(layout::area_offset(self.geometry, lane) + (1 << class), 1 << class)
@@ -203,9 +207,7 @@ impl Core {
     }
 
     pub(crate) fn lock_structure(&self) -> Result<StructureLock<'_>, ShmError> {
-        if self.pid != std::process::id() {
-            return Err(ShmError::Forked { owner: self.pid });
-        }
+        self.participants.check_not_forked()?;
         let turn = self.turn.lock();
         locks::lock(&*self.segment, locks::STRUCTURE)?;
         Ok(StructureLock { core: self, _turn: turn })

@@ -121,7 +121,7 @@ pub enum RecvError {
     /// There is no message left, and every sender has closed.
     #[error("every sender has closed the channel")]
     Disconnected,
-    /// A sender's process died. All that it committed has been received; told once a death.
+    /// A sender's process died. All that it committed has been received; told at most once a death.
     #[error("a sender, process {pid}, died")]
     PeerDied {
         /// The dead process.

@@ -4,6 +4,7 @@ mod core;
 mod error;
 mod layout;
 mod options;
+mod presence;
 mod receiver;
 mod resize;
 mod sender;

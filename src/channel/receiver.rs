@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::channel::core::Core;
 use crate::channel::error::{ChannelError, RecvError, TryRecvError};
+use crate::channel::presence::{self, Arrivals};
 use crate::channel::sender::deadline;
 use crate::prim::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::ring::consumer::{Consumer, Frame};
@@ -21,8 +22,6 @@ pub struct Receiver {
     lanes: Vec<ReceiverLane>,
     /// Lane that is looked at first, so that no sender is starved by another.
     next: usize,
-    /// Whether a sender was ever there: before that, an empty channel is not a disconnected one.
-    met_sender: bool,
     membership: Membership,
     core: Arc<Core>,
 }
@@ -35,6 +34,8 @@ struct ReceiverLane {
 }
 
 /// A message, in place. Dropping it gives its bytes back to the sender.
+///
+/// A guard that is forgotten (`std::mem::forget`) releases nothing: its message is received again.
 ///
 /// A sender that keeps the protocol does not touch the bytes while the guard lives. In a channel shared with a process
 /// that you do not trust, copy them before you check them.
@@ -54,26 +55,17 @@ impl Receiver {
         if present != 0 && present != RECEIVER_GONE && !core.participants.sweep(present)? {
             return Err(ChannelError::ReceiverTaken { pid: present as u32 });
         }
-        // Edge `receiver-attached`, writing end: to the Acquire load above in the next receiver's attach.
-        if core.control.receiver.compare_exchange(present, membership.word(), AcqRel, Acquire).is_err() {
-            // Only a sender's sweep changes it under the structure lock, and it leaves 0.
-            core.control.receiver.swap(membership.word(), AcqRel);
-        }
-        let mut receiver = Self { lanes: Vec::new(), next: 0, met_sender: false, membership, core: Arc::clone(core) };
-        receiver.meet_lanes()?;
-        Ok(receiver)
+        // Before anybody sees this receiver: a lane that cannot be read must not look like a receiver that has closed.
+        let lanes = (0..core.lanes_used()).map(|lane| ReceiverLane::attach(core, lane)).collect::<Result<_, _>>()?;
+        // Edge `receiver-attached`, writing end: to the Acquire load above in the next receiver's attach. Meanwhile
+        // only a sender's sweep changes the word, to 0.
+        core.control.receiver.swap(membership.word(), AcqRel);
+        Ok(Self { lanes, next: 0, membership, core: Arc::clone(core) })
     }
 
     fn meet_lanes(&mut self) -> Result<(), ChannelError> {
         for lane in self.lanes.len()..self.core.lanes_used() {
-            let consumer = Consumer::attach(self.core.lane(lane)?, self.core.area(lane)?, self.core.classes())
-                .map_err(|found| ChannelError::corrupt(lane, found))?;
-            self.lanes.push(ReceiverLane {
-                consumer,
-                words: self.core.lane(lane)?,
-                sender_wait: self.core.sender_wait(lane)?,
-            });
-            self.met_sender = true;
+            self.lanes.push(ReceiverLane::attach(&self.core, lane)?);
         }
         Ok(())
     }
@@ -82,7 +74,8 @@ impl Receiver {
     ///
     /// # Errors
     /// [`RecvError::Disconnected`] when every sender has closed and every message was received;
-    /// [`RecvError::PeerDied`] once for each sender whose process died.
+    /// [`RecvError::PeerDied`] once for each sender whose process died, unless another sender took its lane over before
+    /// this call.
     #[inline]
     pub fn recv(&mut self) -> Result<Guard<'_>, RecvError> {
         self.recv_until(None)
@@ -140,12 +133,13 @@ impl Receiver {
         if let Some(found) = self.peek_lanes()? {
             return Ok(Some(found));
         }
+        let arrivals = Arrivals::seen(&self.core.control.senders_attached);
         let known = self.lanes.len();
         self.meet_lanes().map_err(|_| self.corrupt_lane(known))?;
-        // Edge `sender-left`, reading end: owners are read before the lanes are looked at once more.
-        let alone = self.lanes.iter().all(|lane| lane.words.shape.owner.load(Acquire) == 0);
+        let alone = !self.lanes.is_empty() && self.lanes.iter().all(|lane| presence::is_free(&lane.words.shape.owner));
+        // Owners first, then what they committed, then whether another came meanwhile.
         match self.peek_lanes()? {
-            None if alone && self.met_sender => Err(TryRecvError::Disconnected),
+            None if alone && arrivals.are_all(&self.core.control.senders_attached) => Err(TryRecvError::Disconnected),
             found => Ok(found),
         }
     }
@@ -191,6 +185,14 @@ impl Receiver {
     }
 }
 
+impl ReceiverLane {
+    fn attach(core: &Core, lane: usize) -> Result<Self, ChannelError> {
+        let consumer = Consumer::attach(core.lane(lane)?, core.area(lane)?, core.classes())
+            .map_err(|found| ChannelError::corrupt(lane, found))?;
+        Ok(Self { consumer, words: core.lane(lane)?, sender_wait: core.sender_wait(lane)? })
+    }
+}
+
 impl Drop for Receiver {
     fn drop(&mut self) {
         if self.membership.is_inherited() {
@@ -199,8 +201,10 @@ impl Drop for Receiver {
         let receiver = &self.core.control.receiver;
         let _taken_over_if_it_differs =
             receiver.compare_exchange(self.membership.word(), RECEIVER_GONE, AcqRel, Relaxed);
-        for lane in &self.lanes {
-            lane.sender_wait.event.wake_all();
+        for lane in 0..self.core.lanes_used() {
+            if let Ok(point) = self.core.sender_wait(lane) {
+                point.event.wake_all();
+            }
         }
     }
 }

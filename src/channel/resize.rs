@@ -4,6 +4,7 @@ use crate::channel::Channel;
 use crate::channel::core::{Core, StructureLock};
 use crate::channel::error::ResizeError;
 use crate::channel::options::class_of;
+use crate::channel::presence;
 use crate::prim::Ordering::Relaxed;
 use crate::ring::resize::{self, Offered};
 use crate::shm::ShmError;
@@ -11,7 +12,7 @@ use crate::shm::ShmError;
 /// What a resize came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Resize {
-    /// Lanes whose sender moves to its new ring with its next message.
+    /// Lanes whose sender moves to its new ring with its next message. Lanes without a sender are not counted.
     pub offered: usize,
     /// Lanes that are in a ring of that size already.
     pub unchanged: usize,
@@ -39,6 +40,10 @@ impl Channel {
         self.core.control.ring_class.store(u64::from(class), Relaxed);
         let mut outcome = Resize::default();
         for lane in 0..self.core.lanes_used() {
+            if presence::is_free(&self.core.lane(lane)?.shape.owner) {
+                // Its next sender starts from the plan.
+                continue;
+            }
             match offer(&self.core, &lock, lane, class)? {
                 Offered::Standing => outcome.offered += 1,
                 Offered::Already => outcome.unchanged += 1,
@@ -69,12 +74,12 @@ impl Channel {
 
     /// Bytes of the ring that a sender attached now would start with.
     pub fn ring_bytes(&self) -> u64 {
-        let classes = self.core.classes();
-        1 << (self.core.control.ring_class.load(Relaxed) as u8).clamp(*classes.start(), *classes.end())
+        1 << self.core.ring_class()
     }
 }
 
-fn offer(core: &Core, lock: &StructureLock<'_>, lane: usize, class: u8) -> Result<Offered, ShmError> {
+/// R1 to R5: offers the ring of `class` to the sender of `lane`.
+pub(crate) fn offer(core: &Core, lock: &StructureLock<'_>, lane: usize, class: u8) -> Result<Offered, ShmError> {
     let words = core.lane(lane)?;
     if !resize::withdraw(&words) {
         return Ok(Offered::Busy);

@@ -4,8 +4,9 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::channel::core::Core;
+use crate::channel::core::{Core, StructureLock};
 use crate::channel::error::{ChannelError, SendError, TrySendError};
+use crate::channel::{presence, resize};
 use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::ring::layout::Lane;
 use crate::ring::producer::{Producer, Reservation};
@@ -36,15 +37,17 @@ pub struct Claim<'a> {
 impl Sender {
     pub(crate) fn attach(core: &Arc<Core>) -> Result<Self, ChannelError> {
         let membership = core.participants.join(Role::Sender)?;
-        let _lock = core.lock_structure()?;
+        let lock = core.lock_structure()?;
         let lane = Self::take_lane(core, &membership)?;
         let words = core.lane(lane)?;
-        let attached = Self::ready_ring(core, lane, &words);
+        let attached = Self::ready_ring(core, &lock, lane, &words);
         if attached.is_err() {
             words.shape.owner.store(0, Release);
         }
         let sender_wait = core.sender_wait(lane)?;
-        Ok(Self { producer: attached?, lane: words, sender_wait, membership, core: Arc::clone(core) })
+        let producer = attached?;
+        presence::arrive(&core.control.senders_attached);
+        Ok(Self { producer, lane: words, sender_wait, membership, core: Arc::clone(core) })
     }
 
     /// Finds a lane without a living owner; the structure lock keeps others from doing the same.
@@ -61,10 +64,10 @@ impl Sender {
         Err(ChannelError::TooManySenders { lanes })
     }
 
-    fn ready_ring(core: &Core, lane: usize, words: &Lane) -> Result<Producer, ChannelError> {
-        if words.producer.cursor.load(Relaxed) == 0 {
-            let classes = core.classes();
-            let class = (core.control.ring_class.load(Relaxed) as u8).clamp(*classes.start(), *classes.end());
+    fn ready_ring(core: &Core, lock: &StructureLock<'_>, lane: usize, words: &Lane) -> Result<Producer, ChannelError> {
+        let class = core.ring_class();
+        let is_new = words.producer.cursor.load(Relaxed) == 0;
+        if is_new {
             core.back_ring(lane, class)?;
             found(words, class);
         }
@@ -73,7 +76,13 @@ impl Sender {
             core.control.lanes_used.store(lane as u64 + 1, Release);
         }
         let shared = core.lane(lane)?;
-        Producer::attach(shared, core.area(lane)?, core.classes()).map_err(|found| ChannelError::corrupt(lane, found))
+        let producer = Producer::attach(shared, core.area(lane)?, core.classes())
+            .map_err(|found| ChannelError::corrupt(lane, found))?;
+        if !is_new {
+            // The lane was passed over by resizes while nobody owned it. Where the ring cannot be had, the old one does.
+            let _old_ring_does = resize::offer(core, lock, lane, class);
+        }
+        Ok(producer)
     }
 
     /// Sends `message`, waiting for room as long as it takes.
@@ -187,9 +196,7 @@ impl Drop for Sender {
         if self.membership.is_inherited() {
             return;
         }
-        // Edge `sender-left`, writing end: whoever sees no owner sees every message committed before.
-        let owner = &self.lane.shape.owner;
-        let _taken_over_if_it_differs = owner.compare_exchange(self.membership.word(), 0, AcqRel, Relaxed);
+        presence::leave(&self.lane.shape.owner, self.membership.word());
         self.core.receiver_wait.event.wake_all();
     }
 }

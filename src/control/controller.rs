@@ -175,7 +175,7 @@ impl ControlAgent {
     pub fn step(&mut self) -> usize {
         self.tick += 1;
         let sample = self.sampler.sample();
-        self.stalls += sample.stalls;
+        self.stalls = self.stalls.wrapping_add(sample.stalls);
         self.learn_gaps(&sample);
         self.prediction = self.forecaster.observe(&sample);
         self.plan = Plan { ring_bytes: self.channel.ring_bytes(), wait: sample.strategy };
@@ -340,7 +340,7 @@ impl ControlAgent {
                 span_ns: sample.at_ns - decision.at_ns,
                 peak_backlog_bytes: peak,
                 forecast_error_bytes: decision.prediction.peak_backlog_bytes as i64 - peak as i64,
-                stalls: self.stalls - stalls,
+                stalls: self.stalls.wrapping_sub(stalls),
                 would_have_overflowed: peak > ring_bytes,
             };
             journal.set_outcome(id, outcome);

@@ -5,6 +5,8 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod consumer;
+#[cfg(all(test, not(loom)))]
+mod deaths;
 pub(crate) mod layout;
 pub(crate) mod producer;
 pub(crate) mod resize;

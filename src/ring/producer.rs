@@ -66,6 +66,8 @@ impl Producer {
             let corrupt = RingCorrupt { position: self.position, word };
             match FrameHeader::from_word(word).ok_or(corrupt)? {
                 FrameHeader::Empty => {
+                    // Before the offer is cleared, as in `enter`: edge `moved` promises the cursor.
+                    self.publish();
                     if let Offer::Taken { class } = Offer::from_word(self.lane.shape.offer.load(Acquire)) {
                         if class == self.ring.class {
                             self.lane.shape.offer.store(Offer::None.to_word(), Release);
@@ -75,7 +77,6 @@ impl Producer {
                             return Err(corrupt);
                         }
                     }
-                    self.publish();
                     return Ok(());
                 }
                 FrameHeader::Pad => self.position += self.ring.to_end(self.position),

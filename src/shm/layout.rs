@@ -52,13 +52,16 @@ pub(crate) struct Header {
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct Participant {
-    /// 0 free, else role << 56 | generation << 32 | pid. Claimed by CAS from 0; cleared by its owner, or by a sweeper with proof of death.
+    /// 0 free, else role << 62 | generation << 40 | slot << 32 | pid. Claimed by CAS from 0, under the slot's lock;
+    /// cleared by its owner, or by a sweeper with proof of death.
     pub(crate) owner: AtomicU64,
     /// Start time of the process in clock ticks since boot (field 22 of `/proc/PID/stat`); 0 while unknown.
     pub(crate) start_time: AtomicU64,
     /// Inode of the process's pid namespace: only inside it does the pid mean anything.
     pub(crate) pid_namespace: AtomicU64,
-    pub(crate) _pad: [AtomicU64; 5],
+    /// Claims of this slot so far; written under the slot's lock.
+    pub(crate) claims: AtomicU64,
+    pub(crate) _pad: [AtomicU64; 4],
 }
 
 /// The words that say how a channel is used and tuned.
@@ -73,6 +76,8 @@ pub(crate) struct ControlWords {
     pub(crate) lanes_used: AtomicU64,
     /// Class of the rings that the plan asks for; written under the structure lock.
     pub(crate) ring_class: AtomicU64,
+    /// Senders attached so far; grows under the structure lock, before the sender has a lane.
+    pub(crate) senders_attached: AtomicU64,
 }
 
 /// [`ControlWords::receiver`]: closed.

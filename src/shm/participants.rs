@@ -5,7 +5,6 @@
 //! ended (see [`crate::shm::process`]).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
@@ -37,6 +36,8 @@ pub(crate) struct ParticipantTable {
     segment: Arc<Segment>,
     /// Threads of one process share the descriptor that holds the locks, so they take turns here.
     turn: Arc<Mutex<()>>,
+    /// Process that opened the descriptor. A child that has it by `fork` sees its parent's locks as its own.
+    pid: u32,
 }
 
 /// A claimed slot, given back on drop.
@@ -63,11 +64,12 @@ impl ParticipantTable {
             value: segment.len() as u64,
             limit: u64::MAX,
         })?;
-        Ok(Self { shared, segment: Arc::clone(segment), turn: Arc::default() })
+        Ok(Self { shared, segment: Arc::clone(segment), turn: Arc::default(), pid: std::process::id() })
     }
 
     /// Claims a slot, sweeping the dead if none is free.
     pub(crate) fn join(&self, role: Role) -> Result<Membership, ShmError> {
+        self.check_not_forked()?;
         if let Some(membership) = self.claim_free(role)? {
             return Ok(membership);
         }
@@ -82,13 +84,14 @@ impl ParticipantTable {
     }
 
     fn claim_free(&self, role: Role) -> Result<Option<Membership>, ShmError> {
-        let pid = std::process::id();
-        let word = u64::from(role as u8) << 56 | u64::from(next_generation()) << 32 | u64::from(pid);
         let _turn = self.turn.lock();
         for (slot, entry) in self.shared.slots.iter().enumerate() {
             if entry.owner.load(Relaxed) != 0 || !locks::try_lock(&*self.segment, locks::participant(slot))? {
                 continue;
             }
+            let claims = entry.claims.load(Relaxed).wrapping_add(1);
+            entry.claims.store(claims, Relaxed);
+            let word = word_of(role, claims, slot);
             // Written under the slot's lock and before the slot is taken, so that nobody judges its new occupant by the
             // start time of the one before.
             entry.pid_namespace.store(pid_namespace(), Relaxed);
@@ -112,6 +115,7 @@ impl ParticipantTable {
 
     /// Whether the occupant is provably dead.
     pub(crate) fn is_dead(&self, slot: usize, occupant: Occupant) -> Result<bool, ShmError> {
+        self.check_not_forked()?;
         let Some(entry) = self.shared.slots.get(slot) else { return Ok(false) };
         let same_namespace = entry.pid_namespace.load(Relaxed) == pid_namespace();
         if same_namespace && occupant.pid == std::process::id() {
@@ -134,25 +138,25 @@ impl ParticipantTable {
         recorded != 0 && own != 0 && recorded != own && entry.owner.load(Acquire) == occupant.word
     }
 
-    /// Whether the participant known by `word` is provably dead; one that is in no slot is. A dead one is evicted.
+    /// Whether the participant known by `word` is provably dead; one that is not in its slot is. A dead one is evicted.
     pub(crate) fn sweep(&self, word: u64) -> Result<bool, ShmError> {
-        for slot in 0..self.len() {
-            if let Some(occupant) = self.occupant(slot)
-                && occupant.word == word
-            {
-                let dead = self.is_dead(slot, occupant)?;
-                if dead {
-                    self.evict(slot, occupant);
-                }
-                return Ok(dead);
-            }
+        let slot = slot_of(word);
+        let Some(occupant) = self.occupant(slot).filter(|occupant| occupant.word == word) else { return Ok(true) };
+        let dead = self.is_dead(slot, occupant)?;
+        if dead {
+            self.evict(slot, occupant);
         }
-        Ok(true)
+        Ok(dead)
     }
 
     /// Clears the slot of a dead occupant; true for the one caller that did.
     pub(crate) fn evict(&self, slot: usize, occupant: Occupant) -> bool {
         clear(&self.shared.slots[slot].owner, occupant.word)
+    }
+
+    /// Refuses a process that has the table only through `fork`.
+    pub(crate) fn check_not_forked(&self) -> Result<(), ShmError> {
+        if self.pid == std::process::id() { Ok(()) } else { Err(ShmError::Forked { owner: self.pid }) }
     }
 
     /// Slots in the table.
@@ -162,7 +166,7 @@ impl ParticipantTable {
 }
 
 impl Membership {
-    /// What the participant is known by in other words of the segment: role, generation and pid; never 0.
+    /// What the participant is known by in other words of the segment: role, generation, slot and pid; never 0.
     pub(crate) fn word(&self) -> u64 {
         self.word
     }
@@ -186,10 +190,15 @@ impl Drop for Membership {
     }
 }
 
-/// Tells two stays of one process in one slot apart; 24 bits.
-fn next_generation() -> u32 {
-    static GENERATION: AtomicU32 = AtomicU32::new(1);
-    GENERATION.fetch_add(1, Ordering::Relaxed) & 0x00ff_ffff
+/// Role, generation (22 bits), slot and pid. The generation is the slot's own count of claims, so no two stays share a
+/// word, whichever processes they are of and whatever pids these have.
+fn word_of(role: Role, claims: u64, slot: usize) -> u64 {
+    let generation = claims & 0x003f_ffff;
+    u64::from(role as u8) << 62 | generation << 40 | (slot as u64) << 32 | u64::from(std::process::id())
+}
+
+fn slot_of(word: u64) -> usize {
+    usize::from((word >> 32) as u8)
 }
 
 fn clear(owner: &AtomicU64, word: u64) -> bool {
@@ -227,6 +236,20 @@ mod tests {
         assert!(matches!(table.join(Role::Handle), Err(ShmError::TooManyParticipants { slots: 256 })));
         drop(all);
         table.join(Role::Handle).unwrap();
+    }
+
+    #[test]
+    fn two_stays_in_one_slot_have_different_words() {
+        let table = table();
+        let first = table.join(Role::Sender).unwrap();
+        let (slot, word) = (first.slot, first.word());
+        drop(first);
+        let second = table.join(Role::Sender).unwrap();
+        assert_eq!(second.slot, slot);
+        assert_ne!(second.word(), word);
+        assert!(table.sweep(word).unwrap(), "the first has left");
+        assert!(!table.sweep(second.word()).unwrap());
+        assert_eq!([word, second.word()].map(slot_of), [slot; 2]);
     }
 
     #[test]

@@ -195,11 +195,13 @@ pub(crate) fn wait<T>(
             }
         }
         let spun_ns = now - began_ns;
-        let found = match WaitStrategy::from_word(strategy.load(Relaxed)).on_this_machine() {
+        let word = strategy.load(Relaxed);
+        let switched = || strategy.load(Relaxed) != word;
+        let found = match WaitStrategy::from_word(word).on_this_machine() {
             WaitStrategy::SpinPark { budget_ns } if spun_ns >= u64::from(budget_ns) => {
-                ongoing.park(event, now, deadline_ns, &mut poll)
+                ongoing.park(event, now, deadline_ns, &mut poll, switched)
             }
-            WaitStrategy::Park => ongoing.park(event, now, deadline_ns, &mut poll),
+            WaitStrategy::Park => ongoing.park(event, now, deadline_ns, &mut poll, switched),
             WaitStrategy::Spin | WaitStrategy::SpinPark { .. } => (0..SPIN_POLLS).find_map(|_| {
                 std::hint::spin_loop();
                 poll()
@@ -234,10 +236,13 @@ impl<'a> Ongoing<'a> {
         now_ns: u64,
         deadline_ns: Option<u64>,
         poll: &mut impl FnMut() -> Option<T>,
+        switched: impl Fn() -> bool,
     ) -> Option<T> {
         let limit = deadline_ns.map_or(u64::MAX, |deadline| deadline - now_ns);
         add(&self.counters.parks, 1);
-        event.park(Duration::from_nanos(limit), &mut *poll).or_else(poll)
+        // A switch between the caller's look at the strategy and the sleep has rung already: it is a reason not to sleep.
+        let ready = || poll().map(Some).or_else(|| switched().then_some(None));
+        event.park(Duration::from_nanos(limit), ready).unwrap_or_else(poll)
     }
 }
 

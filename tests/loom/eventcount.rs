@@ -64,3 +64,25 @@ fn a_wait_returns_when_the_strategy_is_switched() {
         waiter.join().unwrap();
     });
 }
+
+#[test]
+fn a_waiter_hears_each_of_two_wakers() {
+    model(2, || {
+        let shared = Arc::new((EventCount::default(), [AtomicU64::new(0), AtomicU64::new(0)]));
+        let waker = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                shared.1[0].store(1, Relaxed);
+                shared.0.notify();
+            }
+        });
+        let waiter = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || wait_until(&shared.0, || shared.1.iter().all(|word| word.load(Relaxed) == 1))
+        });
+        shared.1[1].store(1, Relaxed);
+        shared.0.notify();
+        waker.join().unwrap();
+        waiter.join().unwrap();
+    });
+}

@@ -5,6 +5,8 @@
 #![cfg(loom)]
 #![allow(dead_code, unreachable_pub)]
 
+#[path = "../../src/channel/presence.rs"]
+mod channel_presence;
 #[path = "../../src/prim.rs"]
 mod prim;
 #[path = "../../src/ring/mod.rs"]
@@ -16,6 +18,7 @@ mod sync;
 
 mod eventcount;
 mod lane;
+mod presence;
 
 /// Runs `check` through its interleavings, with at most `preemptions` involuntary switches of thread. Two or three find
 /// nearly all bugs (Musuvathi and Qadeer, "Iterative context bounding", 2007).

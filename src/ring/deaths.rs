@@ -1,0 +1,193 @@
+//! Whoever uses a lane is killed at every one of its stores, and its successor at every one of its own.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::prim::mortal;
+use crate::ring::consumer::Consumer;
+use crate::ring::layout::Lane;
+use crate::ring::producer::Producer;
+use crate::ring::resize::{self, Offered};
+use crate::shm::segment::Segment;
+use crate::shm::window::{Shared, Window};
+
+const CLASSES: std::ops::RangeInclusive<u8> = 6..=8;
+const AREA_OFFSET: usize = 4096;
+const STEPS: usize = 14;
+const SCRIPTS: u64 = 60;
+
+/// What is done to the lane, each time by the process whose role it is.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// The producer sends a message of so many words.
+    Send { words: u32 },
+    /// The consumer receives what is there.
+    Receive,
+    /// A resizer offers a ring.
+    Resize { class: u8 },
+}
+
+/// A script that follows from `seed` (SplitMix64).
+fn script(seed: u64) -> Vec<Step> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut below = |bound: u64| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (mixed ^ mixed >> 27) % bound
+    };
+    let step = |kind, below: &mut dyn FnMut(u64) -> u64| match kind {
+        0..=2 => Step::Send { words: below(3) as u32 },
+        3..=4 => Step::Receive,
+        _ => Step::Resize { class: *CLASSES.start() + below(3) as u8 },
+    };
+    (0..STEPS)
+        .map(|_| {
+            let kind = below(7);
+            step(kind, &mut below)
+        })
+        .collect()
+}
+
+/// A lane, who uses it now, and what must come of it.
+struct World {
+    lane: Shared<Lane>,
+    area: Window,
+    producer: Option<Producer>,
+    consumer: Option<Consumer>,
+    next: u64,
+    /// Messages whose commit returned.
+    committed: BTreeSet<u64>,
+    received: Vec<u64>,
+    /// Received by a consumer that died before its release returned.
+    in_hand: Option<u64>,
+}
+
+impl World {
+    fn new() -> Self {
+        let segment = Arc::new(Segment::create("test", 1 << 16).unwrap());
+        let lane: Shared<Lane> = Shared::at(&segment, 0).unwrap();
+        let area = Window::at(&segment, AREA_OFFSET, 2 << CLASSES.end()).unwrap();
+        resize::found(&lane, *CLASSES.start());
+        Self {
+            lane,
+            area,
+            producer: None,
+            consumer: None,
+            next: 0,
+            committed: BTreeSet::new(),
+            received: Vec::new(),
+            in_hand: None,
+        }
+    }
+
+    /// Does `step`; false if whoever did it died.
+    fn step(&mut self, step: Step) -> bool {
+        let lived = mortal::live(|| match step {
+            Step::Send { words } => self.send(words),
+            Step::Receive => self.receive(),
+            Step::Resize { class } => self.resize(class),
+        });
+        if lived.is_none() {
+            match step {
+                Step::Send { .. } => self.producer = None,
+                Step::Receive => self.consumer = None,
+                Step::Resize { .. } => {}
+            }
+        }
+        lived.is_some()
+    }
+
+    fn send(&mut self, words: u32) {
+        if self.producer.is_none() {
+            self.producer = Some(Producer::attach(self.lane.clone(), self.area.clone(), CLASSES).unwrap());
+        }
+        let producer = self.producer.as_mut().unwrap();
+        let Ok(reservation) = producer.reserve(8 + words * 8) else { return };
+        let id = self.next;
+        self.next += 1;
+        producer.payload_mut(reservation).chunks_mut(8).for_each(|word| word.copy_from_slice(&id.to_le_bytes()));
+        producer.commit(reservation, 8 + words * 8);
+        self.committed.insert(id);
+    }
+
+    fn receive(&mut self) {
+        if self.consumer.is_none() {
+            self.consumer = Some(Consumer::attach(self.lane.clone(), self.area.clone(), CLASSES).unwrap());
+        }
+        let consumer = self.consumer.as_mut().unwrap();
+        while let Some(frame) = consumer.peek().unwrap() {
+            let words: Vec<_> =
+                consumer.payload(frame).chunks(8).map(|w| u64::from_le_bytes(w.try_into().unwrap())).collect();
+            assert!(words.iter().all(|&word| word == words[0]), "a message is whole: {words:?}");
+            if self.in_hand != Some(words[0]) {
+                self.received.push(words[0]);
+            }
+            self.in_hand = Some(words[0]);
+            consumer.release(frame);
+            self.in_hand = None;
+        }
+    }
+
+    /// As the channel offers a ring, under what would be the structure lock.
+    fn resize(&self, class: u8) {
+        if !resize::withdraw(&self.lane) {
+            return;
+        }
+        for passed in resize::reclaimable(&self.lane) {
+            // SAFETY: nobody else runs.
+            unsafe { self.area.bytes_mut(1 << passed, 1 << passed) }.fill(0);
+            resize::mark_free(&self.lane, passed);
+        }
+        if resize::can_offer(&self.lane, class) == Offered::Standing {
+            resize::prepare(&self.lane, class);
+            resize::offer(&self.lane, class);
+        }
+    }
+
+    /// Everything committed has arrived once and in order; of the rest, only what was being committed at a death.
+    fn check(&mut self, case: &dyn std::fmt::Debug) {
+        for words in 0..3 {
+            self.receive();
+            self.send(words);
+        }
+        self.receive();
+        assert!(self.received.is_sorted_by(|a, b| a < b), "{:?} {case:?}", self.received);
+        let lost: Vec<_> = self.committed.iter().filter(|id| !self.received.contains(id)).collect();
+        assert!(lost.is_empty(), "lost {lost:?}; {case:?}");
+    }
+}
+
+#[test]
+fn no_death_loses_or_doubles_what_was_committed() {
+    let mut deaths = 0;
+    for seed in 0..SCRIPTS {
+        let script = script(seed);
+        let mut first = 0;
+        let mut goes_on = true;
+        while goes_on {
+            // The second death is counted in stores from the first.
+            for second in 0.. {
+                let mut world = World::new();
+                let mut died = 0;
+                mortal::die_after(first);
+                for &step in &script {
+                    if !world.step(step) {
+                        died += 1;
+                        if died == 1 {
+                            mortal::die_after(second);
+                        }
+                    }
+                }
+                let outlived = mortal::survived();
+                deaths += died;
+                world.check(&(seed, first, second, &script));
+                goes_on = died > 0;
+                if outlived || died == 0 {
+                    break;
+                }
+            }
+            first += 1;
+        }
+    }
+    assert!(deaths > 10_000, "{deaths}: every script has some dozens of stores");
+}
