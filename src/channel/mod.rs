@@ -9,6 +9,8 @@ mod receiver;
 mod resize;
 mod sender;
 mod view;
+#[cfg(test)]
+mod wakes;
 
 pub use self::core::Channel;
 pub(crate) use crate::sync::wait::cpus;

@@ -9,7 +9,11 @@ use crate::prim::{AtomicU32, AtomicU64};
 use crate::sync::fences;
 
 /// A sleep is never longer, so that a wake lost with its waker's life is made up for.
+#[cfg(any(not(test), loom))]
 pub(crate) const PARK_NS_MAX: u64 = 50_000_000;
+/// In unit tests nothing makes up for a lost wake-up.
+#[cfg(all(test, not(loom)))]
+pub(crate) const PARK_NS_MAX: u64 = 3_600_000_000_000;
 /// The bound where this process's heavy fence does not reach wakers in other processes.
 pub(crate) const PARK_NS_MAX_UNFENCED: u64 = 1_000_000;
 

@@ -26,7 +26,7 @@ pub(crate) fn strategies_switch_under_traffic() {
         let strategy = strategies[round % strategies.len()];
         channel.set_wait_strategy(strategy);
         assert_eq!(channel.wait_strategy(), strategy);
-        // Traffic goes on under each: a lost wake-up would end here.
+        // Traffic goes on under each. (That no wake-up is lost is for the unit tests, which do not heal one.)
         let before = channel.view().lanes[0].received_messages;
         while channel.view().lanes[0].received_messages < before + 100 {
             std::thread::yield_now();

@@ -39,7 +39,7 @@ fn training_is_deterministic_and_its_model_loads() {
     assert_eq!(model.file().traces.len(), 3);
     // On training-like data the conformal quantile holds, within what dependence between rows allows.
     let ridge: Vec<_> = evaluation.scores.iter().filter(|s| s.predictor == "ridge").collect();
-    assert!(ridge.iter().all(|s| s.coverage > 0.8), "{ridge:?}");
+    assert!(ridge.iter().all(|s| s.coverage > 0.95), "{ridge:?}");
 }
 
 #[test]
