@@ -86,7 +86,7 @@ fn a_short_demo_delivers_every_message_under_every_policy() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let runs = report["runs"].as_array().unwrap();
     let names: Vec<_> = runs.iter().map(|run| run["policy"].as_str().unwrap()).collect();
-    assert_eq!(names, ["adaptive", "small_static", "large_static"]);
+    assert_eq!(names, ["adaptive", "small_static", "large_static", "large_spinning"]);
     for run in runs {
         assert!(run["sent"].as_u64().unwrap() > 10_000, "{run}");
         assert_eq!(run["sent"], run["received"]);

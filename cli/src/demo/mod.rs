@@ -1,4 +1,4 @@
-//! `tidegate demo`: recorded traffic between real processes, under three policies.
+//! `tidegate demo`: recorded traffic between real processes, under four policies.
 
 mod child;
 mod message;
@@ -34,7 +34,7 @@ pub(crate) struct Demo {
     /// Port on 127.0.0.1 of /metrics and /decisions; 0 picks a free one
     #[arg(long, default_value_t = 9464)]
     port: u16,
-    /// Seconds of traffic in each of the three runs
+    /// Seconds of traffic in each of the four runs
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
     /// A recorded trace (NAME.csv.gz) for each of the two producers, in place of the packaged ones
@@ -49,10 +49,11 @@ pub(crate) struct Demo {
 }
 
 /// The runs: the same arrivals under each.
-const POLICIES: [Policy; 3] = [
+const POLICIES: [Policy; 4] = [
     Policy { name: "adaptive", ring_bytes: 1 << 16, wait: WaitStrategy::DEFAULT, controlled: true },
-    Policy { name: "small_static", ring_bytes: 1 << 16, wait: WaitStrategy::Park, controlled: false },
-    Policy { name: "large_static", ring_bytes: 1 << 24, wait: WaitStrategy::Spin, controlled: false },
+    Policy { name: "small_static", ring_bytes: 1 << 16, wait: WaitStrategy::DEFAULT, controlled: false },
+    Policy { name: "large_static", ring_bytes: 1 << 24, wait: WaitStrategy::DEFAULT, controlled: false },
+    Policy { name: "large_spinning", ring_bytes: 1 << 24, wait: WaitStrategy::Spin, controlled: false },
 ];
 
 pub(crate) fn run(command: &Demo, interrupted: &Arc<AtomicBool>) -> Result<(), Failure> {
