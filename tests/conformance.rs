@@ -203,7 +203,9 @@ fn a_resize_outside_the_options_is_refused() {
 #[derive(Debug, Clone)]
 enum Step {
     Send(Vec<u8>),
+    SendBatch(Vec<Vec<u8>>),
     Receive,
+    ReceiveBatch(usize),
     Resize(u32),
     Wait(usize),
     NewSender,
@@ -213,7 +215,9 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => prop::collection::vec(any::<u8>(), 0..300).prop_map(Step::Send),
+        3 => prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..8).prop_map(Step::SendBatch),
         5 => Just(Step::Receive),
+        3 => (1usize..9).prop_map(Step::ReceiveBatch),
         2 => (12u32..=16).prop_map(Step::Resize),
         1 => (0usize..4).prop_map(Step::Wait),
         1 => Just(Step::NewSender),
@@ -242,6 +246,23 @@ proptest! {
                     Ok(message) => prop_assert_eq!(Some(message.to_vec()), queue.pop_front()),
                     Err(error) => {
                         prop_assert_eq!(error, TryRecvError::Empty);
+                        prop_assert!(queue.is_empty());
+                    }
+                },
+                Step::SendBatch(messages) => {
+                    let outcome = sender.as_mut().unwrap().send_batch_timeout(&messages, Duration::ZERO);
+                    let sent = outcome.unwrap_or_else(|e| { assert_eq!(e.error, SendError::Stalled); e.sent });
+                    queue.extend(messages.into_iter().take(sent));
+                }
+                Step::ReceiveBatch(max) => match receiver.as_mut().unwrap().recv_batch_timeout(max, Duration::ZERO) {
+                    Ok(batch) => {
+                        prop_assert!((1..=max).contains(&batch.len()));
+                        for message in batch.iter() {
+                            prop_assert_eq!(Some(message.to_vec()), queue.pop_front());
+                        }
+                    }
+                    Err(error) => {
+                        prop_assert_eq!(error, RecvError::Stalled);
                         prop_assert!(queue.is_empty());
                     }
                 },

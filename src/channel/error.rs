@@ -89,6 +89,17 @@ pub enum SendError {
     },
 }
 
+/// Some messages of a batch could not be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{sent} messages of the batch were sent, the next was not: {error}")]
+pub struct SendBatchError {
+    /// Messages sent, the first of the batch.
+    pub sent: usize,
+    /// Why the next was not.
+    #[source]
+    pub error: SendError,
+}
+
 /// Nothing could be received now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

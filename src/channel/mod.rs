@@ -1,5 +1,6 @@
 //! Named channels: endpoints in any number of processes, and everything about them that changes while traffic flows.
 
+mod batch;
 mod core;
 mod error;
 mod layout;
@@ -14,7 +15,8 @@ mod wakes;
 
 pub use self::core::Channel;
 pub(crate) use crate::sync::wait::cpus;
-pub use error::{ChannelError, RecvError, ResizeError, SendError, TryRecvError, TrySendError};
+pub use batch::RecvBatch;
+pub use error::{ChannelError, RecvError, ResizeError, SendBatchError, SendError, TryRecvError, TrySendError};
 pub use options::ChannelOptions;
 pub use receiver::{Guard, Receiver};
 pub use resize::Resize;

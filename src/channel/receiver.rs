@@ -16,21 +16,31 @@ use crate::shm::participants::{Membership, Role};
 use crate::shm::window::Shared;
 use crate::sync::wait::{WaitPoint, wait};
 
+/// Messages in a row after which a sender is taken to be streaming.
+const STREAK: u32 = 16;
+/// Pauses before a streaming sender is looked after again, about a microsecond: a receiver at its heels would take from
+/// it, with every message, the line that it is about to write.
+const LEAD_POLLS: u32 = 64;
+
 /// Receives the messages of every sender. Closing is dropping.
 #[derive(Debug)]
 pub struct Receiver {
-    lanes: Vec<ReceiverLane>,
+    pub(super) lanes: Vec<ReceiverLane>,
+    /// Of the batch in hand; kept for its memory.
+    pub(super) frames: Vec<Frame>,
     /// Lane that is looked at first, so that no sender is starved by another.
     next: usize,
+    /// Messages received since the last one that had to be waited for.
+    streak: u32,
     membership: Membership,
     core: Arc<Core>,
 }
 
 #[derive(Debug)]
-struct ReceiverLane {
-    consumer: Consumer,
+pub(super) struct ReceiverLane {
+    pub(super) consumer: Consumer,
     words: Shared<Lane>,
-    sender_wait: Shared<WaitPoint>,
+    pub(super) sender_wait: Shared<WaitPoint>,
 }
 
 /// A message, in place. Dropping it gives its bytes back to the sender.
@@ -60,7 +70,7 @@ impl Receiver {
         // Edge `receiver-attached`, writing end: to the Acquire load above in the next receiver's attach. Meanwhile
         // only a sender's sweep changes the word, to 0.
         core.control.receiver.swap(membership.word(), AcqRel);
-        Ok(Self { lanes, next: 0, membership, core: Arc::clone(core) })
+        Ok(Self { lanes, frames: Vec::new(), next: 0, streak: 0, membership, core: Arc::clone(core) })
     }
 
     fn meet_lanes(&mut self) -> Result<(), ChannelError> {
@@ -106,15 +116,26 @@ impl Receiver {
 
     #[inline]
     fn recv_until(&mut self, deadline_ns: Option<u64>) -> Result<Guard<'_>, RecvError> {
-        let (lane, frame) = match self.peek_lanes()? {
-            Some(found) => found,
-            None => self.wait_for_message(deadline_ns)?,
-        };
+        let (lane, frame) = self.next_frame(deadline_ns)?;
         Ok(Guard { receiver: self, lane, frame })
+    }
+
+    #[inline]
+    pub(super) fn next_frame(&mut self, deadline_ns: Option<u64>) -> Result<(usize, Frame), RecvError> {
+        match self.peek_lanes()? {
+            Some(found) => {
+                self.streak = self.streak.saturating_add(1);
+                Ok(found)
+            }
+            None => self.wait_for_message(deadline_ns),
+        }
     }
 
     #[cold]
     fn wait_for_message(&mut self, deadline_ns: Option<u64>) -> Result<(usize, Frame), RecvError> {
+        if std::mem::take(&mut self.streak) >= STREAK {
+            (0..LEAD_POLLS).for_each(|_| std::hint::spin_loop());
+        }
         let core = Arc::clone(&self.core);
         let receiver = std::cell::RefCell::new(self);
         wait(

@@ -89,6 +89,7 @@ impl Sender {
     ///
     /// # Errors
     /// All but [`SendError::Stalled`].
+    #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
         let mut claim = self.claim(message.len())?;
         claim.copy_from_slice(message);
@@ -125,6 +126,7 @@ impl Sender {
     ///
     /// # Errors
     /// As [`Sender::send`].
+    #[inline]
     pub fn claim(&mut self, len: usize) -> Result<Claim<'_>, SendError> {
         self.claim_until(len, None)
     }
@@ -140,7 +142,7 @@ impl Sender {
     }
 
     #[inline]
-    fn try_reserve(&mut self, len: usize) -> Result<Reservation, TrySendError> {
+    pub(super) fn try_reserve(&mut self, len: usize) -> Result<Reservation, TrySendError> {
         let max = self.core.geometry.message_bytes_max;
         if len > max as usize {
             return Err(TrySendError::TooLong { bytes: len, max });
@@ -159,6 +161,7 @@ impl Sender {
         }
     }
 
+    #[inline]
     fn claim_until(&mut self, len: usize, deadline_ns: Option<u64>) -> Result<Claim<'_>, SendError> {
         let reservation = match self.try_reserve(len) {
             Err(TrySendError::Full) => self.wait_for_room(len, deadline_ns)?,
@@ -168,7 +171,7 @@ impl Sender {
     }
 
     #[cold]
-    fn wait_for_room(&mut self, len: usize, deadline_ns: Option<u64>) -> Result<Reservation, SendError> {
+    pub(super) fn wait_for_room(&mut self, len: usize, deadline_ns: Option<u64>) -> Result<Reservation, SendError> {
         let point = self.sender_wait.clone();
         let core = Arc::clone(&self.core);
         let poll = || match self.try_reserve(len) {
@@ -182,6 +185,18 @@ impl Sender {
     /// Bytes of the ring that this sender writes to now.
     pub fn ring_bytes(&self) -> u64 {
         self.producer.ring_bytes()
+    }
+
+    #[inline]
+    pub(super) fn append(&mut self, reservation: Reservation, message: &[u8]) {
+        self.producer.payload_mut(reservation).copy_from_slice(message);
+        self.producer.append(reservation, message.len() as u32);
+    }
+
+    pub(super) fn commit_batch(&mut self) {
+        if self.producer.commit_batch() {
+            self.core.receiver_wait.event.notify();
+        }
     }
 
     #[inline]

@@ -74,6 +74,41 @@ impl Consumer {
         Ok(None)
     }
 
+    /// Adds to `frames` what is committed after the frame peeked last, `first` included, to the end of the ring or to
+    /// `max` frames.
+    pub(crate) fn peek_batch(&self, first: Frame, max: usize, frames: &mut Vec<Frame>) -> Result<(), RingCorrupt> {
+        frames.push(first);
+        let mut position = first.position + frame_bytes(first.len);
+        // Two words a frame: its pad may come before it.
+        for _ in 0..max.saturating_mul(2) {
+            if frames.len() >= max {
+                break;
+            }
+            // C1: edge `committed`, reading end.
+            let word = self.ring.word(&self.area, position).load(Acquire);
+            let corrupt = RingCorrupt { position, word };
+            match FrameHeader::from_word(word).ok_or(corrupt)? {
+                FrameHeader::Data { len } if frame_bytes(len) <= self.ring.to_end(position) => {
+                    frames.push(Frame { position, len });
+                    position += frame_bytes(len);
+                }
+                FrameHeader::Data { .. } => return Err(corrupt),
+                FrameHeader::Pad => position += self.ring.to_end(position), // C2
+                // The ring after it is for the next look: it is entered only once this one has been read.
+                FrameHeader::Empty | FrameHeader::Closed { .. } => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the bytes of a batch back to the producer, all at once: C4.
+    pub(crate) fn release_batch(&mut self, frames: &[Frame]) {
+        let Some(last) = frames.last() else { return };
+        self.position = last.position + frame_bytes(last.len);
+        self.messages = self.messages.wrapping_add(frames.len() as u64);
+        self.publish();
+    }
+
     /// The payload of a peeked frame, in place.
     #[cfg(not(loom))]
     #[inline]

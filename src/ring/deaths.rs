@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::prim::mortal;
 use crate::ring::consumer::Consumer;
 use crate::ring::layout::Lane;
-use crate::ring::producer::Producer;
+use crate::ring::producer::{Producer, Reservation};
 use crate::ring::resize::{self, Offered};
 use crate::shm::segment::Segment;
 use crate::shm::window::{Shared, Window};
@@ -23,8 +23,12 @@ const SHORT_STEPS: u32 = 6;
 enum Step {
     /// The producer sends a message of so many words.
     Send { words: u32 },
+    /// The producer sends two messages at once.
+    SendBatch,
     /// The consumer receives what is there.
     Receive,
+    /// The consumer receives what is there, all at once.
+    ReceiveBatch,
     /// A resizer offers a ring.
     Resize { class: u8 },
 }
@@ -39,12 +43,14 @@ fn script(seed: u64) -> Vec<Step> {
     };
     let step = |kind, below: &mut dyn FnMut(u64) -> u64| match kind {
         0..=2 => Step::Send { words: below(3) as u32 },
-        3..=4 => Step::Receive,
+        3 => Step::Receive,
+        4 => Step::ReceiveBatch,
+        5 => Step::SendBatch,
         _ => Step::Resize { class: *CLASSES.start() + below(3) as u8 },
     };
     (0..STEPS)
         .map(|_| {
-            let kind = below(7);
+            let kind = below(8);
             step(kind, &mut below)
         })
         .collect()
@@ -61,7 +67,7 @@ struct World {
     committed: BTreeSet<u64>,
     received: Vec<u64>,
     /// Received by a consumer that died before its release returned.
-    in_hand: Option<u64>,
+    in_hand: Vec<u64>,
 }
 
 impl World {
@@ -79,7 +85,7 @@ impl World {
             next: 0,
             committed: BTreeSet::new(),
             received: Vec::new(),
-            in_hand: None,
+            in_hand: Vec::new(),
         }
     }
 
@@ -87,13 +93,15 @@ impl World {
     fn step(&mut self, step: Step) -> bool {
         let lived = mortal::live(|| match step {
             Step::Send { words } => self.send(words),
+            Step::SendBatch => self.send_batch(),
             Step::Receive => self.receive(),
+            Step::ReceiveBatch => self.receive_batch(),
             Step::Resize { class } => self.resize(class),
         });
         if lived.is_none() {
             match step {
-                Step::Send { .. } => self.producer = None,
-                Step::Receive => self.consumer = None,
+                Step::Send { .. } | Step::SendBatch => self.producer = None,
+                Step::Receive | Step::ReceiveBatch => self.consumer = None,
                 Step::Resize { .. } => {}
             }
         }
@@ -101,33 +109,67 @@ impl World {
     }
 
     fn send(&mut self, words: u32) {
-        if self.producer.is_none() {
-            self.producer = Some(Producer::attach(self.lane.clone(), self.area.clone(), CLASSES).unwrap());
-        }
-        let producer = self.producer.as_mut().unwrap();
-        let Ok(reservation) = producer.reserve(8 + words * 8) else { return };
-        let id = self.next;
-        self.next += 1;
-        producer.payload_mut(reservation).chunks_mut(8).for_each(|word| word.copy_from_slice(&id.to_le_bytes()));
-        producer.commit(reservation, 8 + words * 8);
+        let Some((id, reservation)) = self.write(words) else { return };
+        self.producer().commit(reservation, 8 + words * 8);
         self.committed.insert(id);
     }
 
-    fn receive(&mut self) {
-        if self.consumer.is_none() {
-            self.consumer = Some(Consumer::attach(self.lane.clone(), self.area.clone(), CLASSES).unwrap());
+    fn send_batch(&mut self) {
+        let mut ids = Vec::new();
+        for words in 0..2 {
+            let Some((id, reservation)) = self.write(words) else { break };
+            self.producer().append(reservation, 8 + words * 8);
+            ids.push(id);
         }
-        let consumer = self.consumer.as_mut().unwrap();
-        while let Some(frame) = consumer.peek().unwrap() {
-            let words: Vec<_> =
-                consumer.payload(frame).chunks(8).map(|w| u64::from_le_bytes(w.try_into().unwrap())).collect();
-            assert!(words.iter().all(|&word| word == words[0]), "a message is whole: {words:?}");
-            if self.in_hand != Some(words[0]) {
-                self.received.push(words[0]);
+        self.producer().commit_batch();
+        self.committed.extend(ids);
+    }
+
+    fn producer(&mut self) -> &mut Producer {
+        let attach = || Producer::attach(self.lane.clone(), self.area.clone(), CLASSES).unwrap();
+        self.producer.get_or_insert_with(attach)
+    }
+
+    /// Fills a frame with the next message.
+    fn write(&mut self, words: u32) -> Option<(u64, Reservation)> {
+        let id = self.next;
+        let producer = self.producer();
+        let reservation = producer.reserve(8 + words * 8).ok()?;
+        producer.payload_mut(reservation).chunks_mut(8).for_each(|word| word.copy_from_slice(&id.to_le_bytes()));
+        self.next += 1;
+        Some((id, reservation))
+    }
+
+    fn receive(&mut self) {
+        self.take(1);
+    }
+
+    fn receive_batch(&mut self) {
+        self.take(usize::MAX);
+    }
+
+    /// Receives all there is, at most `max` at a time.
+    fn take(&mut self, max: usize) {
+        let attach = || Consumer::attach(self.lane.clone(), self.area.clone(), CLASSES).unwrap();
+        let consumer = self.consumer.get_or_insert_with(attach);
+        let mut frames = Vec::new();
+        while let Some(first) = consumer.peek().unwrap() {
+            frames.clear();
+            consumer.peek_batch(first, max, &mut frames).unwrap();
+            for &frame in &frames {
+                let number = |word: &[u8]| u64::from_le_bytes(word.try_into().unwrap());
+                let words: Vec<_> = consumer.payload(frame).chunks(8).map(number).collect();
+                assert!(words.iter().all(|&word| word == words[0]), "a message is whole: {words:?}");
+                if !self.in_hand.contains(&words[0]) {
+                    self.received.push(words[0]);
+                    self.in_hand.push(words[0]);
+                }
             }
-            self.in_hand = Some(words[0]);
-            consumer.release(frame);
-            self.in_hand = None;
+            match max {
+                1 => consumer.release(first),
+                _ => consumer.release_batch(&frames),
+            }
+            self.in_hand.drain(..frames.len());
         }
     }
 
@@ -204,8 +246,7 @@ fn no_death_in_a_long_life_loses_or_doubles_what_was_committed() {
 
 #[test]
 fn no_death_in_any_short_life_loses_or_doubles_what_was_committed() {
-    const STEPS: [Step; 4] =
-        [Step::Send { words: 0 }, Step::Receive, Step::Resize { class: 7 }, Step::Resize { class: 8 }];
+    const STEPS: [Step; 4] = [Step::SendBatch, Step::Receive, Step::Resize { class: 7 }, Step::Resize { class: 8 }];
     let segment = segment();
     let mut deaths = 0;
     for number in 0..STEPS.len().pow(SHORT_STEPS) {

@@ -19,7 +19,16 @@ pub(crate) struct Producer {
     /// The consumer's position when last read; it can only have grown since.
     consumer_seen: u64,
     messages: u64,
+    /// The batch that is being written, from its first frame on.
+    batch: Option<Batch>,
     classes: std::ops::RangeInclusive<u8>,
+}
+
+/// Frames that stand in the ring behind a first one whose header is still 0.
+#[derive(Debug, Clone, Copy)]
+struct Batch {
+    position: u64,
+    header: FrameHeader,
 }
 
 /// Room for one frame, found and not yet written.
@@ -49,6 +58,7 @@ impl Producer {
             start: lane.rings[usize::from(cursor.class)].start.load(Relaxed),
             consumer_seen: 0,
             messages: lane.producer.messages.load(Relaxed),
+            batch: None,
             ring: Ring::of(cursor.class),
             position: cursor.position,
             lane,
@@ -98,7 +108,7 @@ impl Producer {
     #[inline]
     pub(crate) fn reserve(&mut self, len: u32) -> Result<Reservation, RingFull> {
         // P1: Relaxed, since M1's CAS is what acquires the offer.
-        if self.lane.shape.offer.load(Relaxed) != 0 {
+        if self.lane.shape.offer.load(Relaxed) != 0 && self.batch.is_none() {
             self.adopt_offer();
         }
         let frame = frame_bytes(len);
@@ -167,6 +177,31 @@ impl Producer {
         self.position = end;
         self.messages = self.messages.wrapping_add(1);
         self.publish(); // P5
+    }
+
+    /// Adds the first `len` bytes of the reservation made last to the batch: B1.
+    #[inline]
+    pub(crate) fn append(&mut self, reservation: Reservation, len: u32) {
+        debug_assert!(len <= reservation.len && reservation.position == self.position);
+        let header = FrameHeader::Data { len };
+        match self.batch {
+            None => self.batch = Some(Batch { position: self.position, header }),
+            // Relaxed: the consumer comes here only past the batch's first header.
+            Some(_) => self.ring.word(&self.area, self.position).store(header.to_word(), Relaxed),
+        }
+        self.position += frame_bytes(len);
+        self.messages = self.messages.wrapping_add(1);
+    }
+
+    /// Commits the batch, if there is one, by the header of its first frame: B2.
+    #[inline]
+    pub(crate) fn commit_batch(&mut self) -> bool {
+        let Some(Batch { position, header }) = self.batch.take() else { return false };
+        self.ring.word(&self.area, self.position).store(FrameHeader::Empty.to_word(), Relaxed); // P3
+        // P4: edge `committed`, writing end, for every frame of the batch.
+        self.ring.word(&self.area, position).store(header.to_word(), Release);
+        self.publish(); // P5
+        true
     }
 
     #[inline]

@@ -1,0 +1,154 @@
+//! Many messages at once: one commit, one release, at most one wake-up.
+
+use std::ops::Index;
+use std::time::Duration;
+
+use crate::channel::error::{RecvError, SendBatchError, SendError, TryRecvError, TrySendError};
+use crate::channel::receiver::Receiver;
+use crate::channel::sender::{Sender, deadline};
+
+/// Received messages, in place and in their sender's order. Dropping it gives their bytes back to the sender.
+///
+/// What is said of [`crate::channel::Guard`] holds for each of them. A receiver that dies with a batch in hand has
+/// released none of it: its successor receives all of it again.
+#[derive(Debug)]
+pub struct RecvBatch<'a> {
+    receiver: &'a mut Receiver,
+    lane: usize,
+}
+
+/// Commits what was appended, whatever ends the appending.
+struct Appending<'a>(&'a mut Sender);
+
+impl Drop for Appending<'_> {
+    fn drop(&mut self) {
+        self.0.commit_batch();
+    }
+}
+
+impl Sender {
+    /// Sends `messages` in order, with one commit for as many of them as there is room for, waiting for room as long as
+    /// it takes. Returns how many were sent: all.
+    ///
+    /// The receiver sees the first of them only when the last one that fits is written.
+    ///
+    /// # Errors
+    /// As [`Sender::send`], with the number of messages that were sent before the one that could not be.
+    pub fn send_batch<M: AsRef<[u8]>>(
+        &mut self,
+        messages: impl IntoIterator<Item = M>,
+    ) -> Result<usize, SendBatchError> {
+        self.send_batch_until(messages, None)
+    }
+
+    /// As [`Sender::send_batch`], waiting for room at most `timeout` in all.
+    ///
+    /// # Errors
+    /// As [`Sender::send_batch`]; [`SendError::Stalled`] when the time is over.
+    pub fn send_batch_timeout<M: AsRef<[u8]>>(
+        &mut self,
+        messages: impl IntoIterator<Item = M>,
+        timeout: Duration,
+    ) -> Result<usize, SendBatchError> {
+        self.send_batch_until(messages, Some(deadline(timeout)))
+    }
+
+    fn send_batch_until<M: AsRef<[u8]>>(
+        &mut self,
+        messages: impl IntoIterator<Item = M>,
+        deadline_ns: Option<u64>,
+    ) -> Result<usize, SendBatchError> {
+        let appending = Appending(self);
+        let mut sent = 0;
+        for message in messages {
+            let message = message.as_ref();
+            let reservation = match appending.0.try_reserve(message.len()) {
+                Err(TrySendError::Full) => {
+                    // What is there already may be what the receiver waits for.
+                    appending.0.commit_batch();
+                    appending.0.wait_for_room(message.len(), deadline_ns)
+                }
+                other => other.map_err(SendError::from),
+            };
+            let reservation = reservation.map_err(|error| SendBatchError { sent, error })?;
+            appending.0.append(reservation, message);
+            sent += 1;
+        }
+        Ok(sent)
+    }
+}
+
+impl Receiver {
+    /// Up to `max` messages of one sender, waiting for the first as long as it takes.
+    ///
+    /// # Errors
+    /// As [`Receiver::recv`].
+    ///
+    /// # Panics
+    /// Panics if `max` is 0.
+    pub fn recv_batch(&mut self, max: usize) -> Result<RecvBatch<'_>, RecvError> {
+        assert!(max > 0, "a batch of at most 0 messages");
+        let (lane, first) = self.next_frame(None)?;
+        Ok(self.batch(lane, first, max)?)
+    }
+
+    /// Up to `max` messages of one sender, waiting for the first at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`Receiver::recv_timeout`].
+    ///
+    /// # Panics
+    /// Panics if `max` is 0.
+    pub fn recv_batch_timeout(&mut self, max: usize, timeout: Duration) -> Result<RecvBatch<'_>, RecvError> {
+        assert!(max > 0, "a batch of at most 0 messages");
+        let (lane, first) = self.next_frame(Some(deadline(timeout)))?;
+        Ok(self.batch(lane, first, max)?)
+    }
+
+    fn batch(
+        &mut self,
+        lane: usize,
+        first: crate::ring::consumer::Frame,
+        max: usize,
+    ) -> Result<RecvBatch<'_>, TryRecvError> {
+        self.frames.clear();
+        self.lanes[lane].consumer.peek_batch(first, max, &mut self.frames).map_err(|e| TryRecvError::Corrupt {
+            lane,
+            position: e.position,
+            word: e.word,
+        })?;
+        Ok(RecvBatch { receiver: self, lane })
+    }
+}
+
+impl RecvBatch<'_> {
+    /// Messages in the batch, 1 or more.
+    #[allow(clippy::len_without_is_empty)] // It never is.
+    pub fn len(&self) -> usize {
+        self.receiver.frames.len()
+    }
+
+    /// The messages, first sent first.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        let consumer = &self.receiver.lanes[self.lane].consumer;
+        self.receiver.frames.iter().map(|&frame| consumer.payload(frame))
+    }
+}
+
+impl Index<usize> for RecvBatch<'_> {
+    type Output = [u8];
+
+    /// # Panics
+    /// Panics if `index` is not less than [`RecvBatch::len`].
+    fn index(&self, index: usize) -> &[u8] {
+        self.receiver.lanes[self.lane].consumer.payload(self.receiver.frames[index])
+    }
+}
+
+impl Drop for RecvBatch<'_> {
+    fn drop(&mut self) {
+        let lane = &mut self.receiver.lanes[self.lane];
+        lane.consumer.release_batch(&self.receiver.frames);
+        lane.sender_wait.event.notify();
+    }
+}
