@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tidegate::channel::RecvError;
-use tidegate::{Channel, ChannelOptions, Receiver, WaitStrategy};
+use tidegate::{Channel, ChannelOptions, Receiver, Sender, WaitStrategy};
 
 use crate::child::Child;
 use crate::cores::{Cores, Pinned};
@@ -26,6 +26,8 @@ pub enum Role {
         channel: String,
         /// What to send.
         load: Load,
+        /// Messages at once.
+        batch: usize,
         /// Where to run.
         core: usize,
     },
@@ -47,10 +49,13 @@ impl Role {
     /// A channel cannot be opened, or the process that measures has died.
     pub fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::Sender { channel, load, core } => {
+            Self::Sender { channel, load, batch, core } => {
                 let mut sender = Channel::open(&channel)?.sender()?;
                 sender.send(&[])?;
                 let _pinned = Pinned::to(core)?;
+                if batch > 1 {
+                    return send_batches(&mut sender, &load, batch);
+                }
                 load::produce(&load, |sequence| {
                     let mut claim = sender.claim(load.bytes)?;
                     load::fill(&mut claim, sequence);
@@ -75,7 +80,7 @@ impl Role {
     }
 }
 
-/// Time a message takes from another process to this one, through a ring of `ring_bytes`.
+/// Time a message takes from another process to this one, through a ring of `ring_bytes`, `batch` messages at once.
 ///
 /// `role` wraps the other process's part for the program that this one is.
 ///
@@ -84,19 +89,29 @@ impl Role {
 pub fn one_way<R: Serialize>(
     cores: Cores,
     load: &Load,
-    ring_bytes: u64,
+    (ring_bytes, batch): (u64, usize),
     role: impl Fn(Role) -> R,
 ) -> anyhow::Result<Vec<Sample>> {
     let (name, channel) = create(load.bytes, ring_bytes)?;
     let mut receiver = channel.receiver()?;
-    let sender = Role::Sender { channel: name, load: *load, core: cores.far };
+    let sender = Role::Sender { channel: name, load: *load, batch, core: cores.far };
     let child = Child::spawn(&role(sender), Stdio::null(), Stdio::null())?;
     await_peer(&mut receiver)?;
     let pinned = Pinned::to(cores.near)?;
-    let samples = load::consume(load, || {
-        let message = receiver.recv()?;
-        Ok(load::sum(&message))
-    })?;
+    let samples = if batch > 1 {
+        let mut sums = std::collections::VecDeque::with_capacity(batch);
+        load::consume(load, || {
+            if sums.is_empty() {
+                sums.extend(receiver.recv_batch(batch)?.iter().map(load::sum));
+            }
+            sums.pop_front().context("a batch is not empty")
+        })?
+    } else {
+        load::consume(load, || {
+            let message = receiver.recv()?;
+            Ok(load::sum(&message))
+        })?
+    };
     drop(pinned);
     child.finish()?;
     Ok(samples)
@@ -130,6 +145,21 @@ pub fn ping_pong<R: Serialize>(
     drop((sender, pinned));
     child.finish()?;
     Ok(samples)
+}
+
+/// Sends `load`, `batch` messages at once.
+fn send_batches(sender: &mut Sender, load: &Load, batch: usize) -> anyhow::Result<()> {
+    let mut messages = vec![vec![0; load.bytes]; batch];
+    let mut filled = 0;
+    load::produce(load, |sequence| {
+        load::fill(&mut messages[filled], sequence);
+        filled += 1;
+        if filled == batch || sequence == load::END {
+            sender.send_batch(&messages[..filled])?;
+            filled = 0;
+        }
+        Ok(())
+    })
 }
 
 /// A channel for two processes that spin, so that what is timed is the ring and not the kernel.

@@ -18,6 +18,9 @@ pub struct RunOptions {
     /// Times that each case is measured; 7 unless told, 3 with --quick
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
+    /// Measures only the cases whose name has this text in it, and the reference
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
     /// What this process does as the child of another
     #[arg(long, hide = true)]
     role: Option<String>,
@@ -47,6 +50,11 @@ impl RunOptions {
     /// Times that each case is measured.
     pub fn rounds(&self) -> u32 {
         self.rounds.unwrap_or(if self.quick { 3 } else { 7 })
+    }
+
+    /// Whether the case of `system` and `setting` is wanted.
+    pub fn wants(&self, system: &str, setting: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| format!("{system} {setting}").contains(only))
     }
 
     /// Whether a program reads the report.

@@ -142,6 +142,7 @@ impl Receiver {
             &core.receiver_wait,
             &core.control.strategy,
             deadline_ns,
+            || receiver.borrow_mut().peek_lanes().map_err(RecvError::from).transpose(),
             || receiver.borrow_mut().poll().map_err(RecvError::from).transpose(),
             || receiver.borrow_mut().dead_sender(),
         )

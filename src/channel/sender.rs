@@ -1,5 +1,6 @@
 //! The sending endpoint.
 
+use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
@@ -174,11 +175,12 @@ impl Sender {
     pub(super) fn wait_for_room(&mut self, len: usize, deadline_ns: Option<u64>) -> Result<Reservation, SendError> {
         let point = self.sender_wait.clone();
         let core = Arc::clone(&self.core);
-        let poll = || match self.try_reserve(len) {
+        let sender = RefCell::new(self);
+        let poll = || match sender.borrow_mut().try_reserve(len) {
             Err(TrySendError::Full) => None,
             other => Some(other.map_err(SendError::from)),
         };
-        wait(&point, &core.control.strategy, deadline_ns, poll, || dead_receiver(&core))
+        wait(&point, &core.control.strategy, deadline_ns, poll, poll, || dead_receiver(&core))
             .unwrap_or(Err(SendError::Stalled))
     }
 

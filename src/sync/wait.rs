@@ -161,19 +161,21 @@ const PEER_CHECK_NS: u64 = 20_000_000;
 
 /// Waits until `poll` yields a value.
 ///
-/// `poll` must be cheap; `check_peers` runs every 20 ms and may make system calls. Either ends the wait by returning
-/// something. `deadline_ns` is on [`now_ns`]'s clock.
+/// `glance` looks only for what is waited for, as fast as can be: it is what polls. `poll` looks for all that can end
+/// the wait, before each sleep and each look at the clock. `check_peers` runs every 20 ms and may make system calls. Each
+/// ends the wait by returning something. `deadline_ns` is on [`now_ns`]'s clock.
 #[cold]
 pub(crate) fn wait<T>(
     point: &WaitPoint,
     strategy: &AtomicU64,
     deadline_ns: Option<u64>,
+    mut glance: impl FnMut() -> Option<T>,
     mut poll: impl FnMut() -> Option<T>,
     mut check_peers: impl FnMut() -> Option<T>,
 ) -> Result<T, DeadlinePassed> {
     let WaitPoint { event, counters } = point;
     for polls in 1..=BURST_POLLS {
-        if let Some(value) = poll() {
+        if let Some(value) = glance() {
             add(&counters.wait_ns, u64::from(polls * poll_ns()));
             return Ok(value);
         }
@@ -183,6 +185,9 @@ pub(crate) fn wait<T>(
     let ongoing = Ongoing::begin(counters, began_ns);
     let mut peers_checked_ns = began_ns;
     loop {
+        if let Some(value) = poll() {
+            return Ok(value);
+        }
         let now = now_ns();
         if deadline_ns.is_some_and(|deadline| now >= deadline) {
             // One last look: a descheduled waiter should find what came while it was away.
@@ -204,11 +209,11 @@ pub(crate) fn wait<T>(
             WaitStrategy::Park => ongoing.park(event, now, deadline_ns, &mut poll, switched),
             WaitStrategy::Spin | WaitStrategy::SpinPark { .. } => (0..SPIN_POLLS).find_map(|_| {
                 std::hint::spin_loop();
-                poll()
+                glance()
             }),
             WaitStrategy::SpinYield => {
                 std::thread::yield_now();
-                poll()
+                glance()
             }
         };
         if let Some(value) = found {

@@ -44,6 +44,7 @@ fn main() -> Result<()> {
     cases.add_size::<8>();
     cases.add_size::<128>();
     let Cases { options, mut cases, .. } = cases;
+    cases.retain(|case| options.wants(case.system, &case.setting));
     let rows = rounds::run(options.rounds(), &mut cases)?;
     let reference = |key: &RowKey| RowKey { system: TIDEGATE, ..key.clone() };
     Report::new(("peers", "Tidegate"), (machine, cores), options.rounds(), &rows, reference).print(options.json())
@@ -62,7 +63,7 @@ impl Cases {
         let one_way = Load::for_ring(bytes, CAPACITY_BYTES as u64, window);
         let round_trip = Load { bytes, warm_up_messages: 1000, window };
         let ring_bytes = CAPACITY_BYTES as u64;
-        self.add(TIDEGATE, bytes, move || channel::one_way(cores, &one_way, ring_bytes, Role::Tidegate));
+        self.add(TIDEGATE, bytes, move || channel::one_way(cores, &one_way, (ring_bytes, 1), Role::Tidegate));
         self.add(TIDEGATE, bytes, move || channel::ping_pong(cores, &round_trip, ring_bytes, Role::Tidegate));
         self.add_queue::<Rtrb, WORDS>("rtrb (threads)", one_way, round_trip);
         self.add_queue::<Crossbeam, WORDS>("crossbeam-channel (threads)", one_way, round_trip);

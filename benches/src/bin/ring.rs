@@ -13,6 +13,8 @@ const ONE_WAY_BYTES: [usize; 3] = [8, 64, 1024];
 const RINGS: [(u64, &str); 3] = [(1 << 16, "64 KiB"), (1 << 20, "1 MiB"), (1 << 24, "16 MiB")];
 const PING_PONG_BYTES: [usize; 2] = [8, 64];
 const PING_PONG_RING_BYTES: u64 = 1 << 16;
+/// Messages in a batch.
+const BATCH: usize = 16;
 const FLOOR: &str = "floor";
 
 fn main() -> anyhow::Result<()> {
@@ -21,7 +23,9 @@ fn main() -> anyhow::Result<()> {
         return role.run();
     }
     let (machine, cores) = (Machine::here(), Cores::choose()?);
-    let rows = rounds::run(options.rounds(), &mut cases(&options, cores))?;
+    let mut cases = cases(&options, cores);
+    cases.retain(|case| case.system == FLOOR || options.wants(case.system, &case.setting));
+    let rows = rounds::run(options.rounds(), &mut cases)?;
     let names = ("ring", "the floor's round trip");
     Report::new(names, (machine, cores), options.rounds(), &rows, floor_of).print(options.json())
 }
@@ -44,11 +48,13 @@ fn cases(options: &RunOptions, cores: Cores) -> Vec<Case> {
     for bytes in ONE_WAY_BYTES {
         for (ring_bytes, ring) in RINGS {
             let load = Load::for_ring(bytes, ring_bytes, window);
-            cases.push(Case {
-                system: "Tidegate",
-                setting: format!("{bytes} B, ring {ring}"),
-                measure: Box::new(move || channel::one_way(cores, &load, ring_bytes, |role| role)),
-            });
+            for (batch, how) in [(1, "single"), (BATCH, "batches")] {
+                cases.push(Case {
+                    system: "Tidegate",
+                    setting: format!("{bytes} B, ring {ring}, {how}"),
+                    measure: Box::new(move || channel::one_way(cores, &load, (ring_bytes, batch), |role| role)),
+                });
+            }
         }
     }
     cases
