@@ -112,7 +112,7 @@ impl Receiver {
         max: usize,
     ) -> Result<RecvBatch<'_>, TryRecvError> {
         self.frames.clear();
-        self.lanes[lane].consumer.peek_batch(first, max, &mut self.frames).map_err(|e| TryRecvError::Corrupt {
+        self.lanes.all[lane].consumer.peek_batch(first, max, &mut self.frames).map_err(|e| TryRecvError::Corrupt {
             lane,
             position: e.position,
             word: e.word,
@@ -130,7 +130,7 @@ impl RecvBatch<'_> {
 
     /// The messages, first sent first.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        let consumer = &self.receiver.lanes[self.lane].consumer;
+        let consumer = &self.receiver.lanes.all[self.lane].consumer;
         self.receiver.frames.iter().map(|&frame| consumer.payload(frame))
     }
 }
@@ -141,13 +141,13 @@ impl Index<usize> for RecvBatch<'_> {
     /// # Panics
     /// Panics if `index` is not less than [`RecvBatch::len`].
     fn index(&self, index: usize) -> &[u8] {
-        self.receiver.lanes[self.lane].consumer.payload(self.receiver.frames[index])
+        self.receiver.lanes.all[self.lane].consumer.payload(self.receiver.frames[index])
     }
 }
 
 impl Drop for RecvBatch<'_> {
     fn drop(&mut self) {
-        let lane = &mut self.receiver.lanes[self.lane];
+        let lane = &mut self.receiver.lanes.all[self.lane];
         lane.consumer.release_batch(&self.receiver.frames);
         lane.sender_wait.event.notify();
     }

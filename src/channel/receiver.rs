@@ -14,7 +14,7 @@ use crate::ring::layout::Lane;
 use crate::shm::layout::RECEIVER_GONE;
 use crate::shm::participants::{Membership, Role};
 use crate::shm::window::Shared;
-use crate::sync::wait::{WaitPoint, wait};
+use crate::sync::wait::{WaitPoint, burst, wait};
 
 /// Messages in a row after which a sender is taken to be streaming.
 const STREAK: u32 = 16;
@@ -25,15 +25,21 @@ const LEAD_POLLS: u32 = 64;
 /// Receives the messages of every sender. Closing is dropping.
 #[derive(Debug)]
 pub struct Receiver {
-    pub(super) lanes: Vec<ReceiverLane>,
+    pub(super) lanes: Lanes,
     /// Of the batch in hand; kept for its memory.
     pub(super) frames: Vec<Frame>,
-    /// Lane that is looked at first, so that no sender is starved by another.
-    next: usize,
     /// Messages received since the last one that had to be waited for.
     streak: u32,
     membership: Membership,
     core: Arc<Core>,
+}
+
+/// The lanes met so far.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    pub(super) all: Vec<ReceiverLane>,
+    /// The one that is looked at first, so that no sender is starved by another.
+    next: usize,
 }
 
 #[derive(Debug)]
@@ -66,16 +72,23 @@ impl Receiver {
             return Err(ChannelError::ReceiverTaken { pid: present as u32 });
         }
         // Before anybody sees this receiver: a lane that cannot be read must not look like a receiver that has closed.
-        let lanes = (0..core.lanes_used()).map(|lane| ReceiverLane::attach(core, lane)).collect::<Result<_, _>>()?;
+        let lanes =
+            (0..core.lanes_used()).map(|lane| ReceiverLane::attach(core, lane)).collect::<Result<Vec<_>, _>>()?;
         // Edge `receiver-attached`, writing end: to the Acquire load above in the next receiver's attach. Meanwhile
         // only a sender's sweep changes the word, to 0.
         core.control.receiver.swap(membership.word(), AcqRel);
-        Ok(Self { lanes, frames: Vec::new(), next: 0, streak: 0, membership, core: Arc::clone(core) })
+        Ok(Self {
+            lanes: Lanes { all: lanes, next: 0 },
+            frames: Vec::new(),
+            streak: 0,
+            membership,
+            core: Arc::clone(core),
+        })
     }
 
     fn meet_lanes(&mut self) -> Result<(), ChannelError> {
-        for lane in self.lanes.len()..self.core.lanes_used() {
-            self.lanes.push(ReceiverLane::attach(&self.core, lane)?);
+        for lane in self.lanes.all.len()..self.core.lanes_used() {
+            self.lanes.all.push(ReceiverLane::attach(&self.core, lane)?);
         }
         Ok(())
     }
@@ -105,7 +118,7 @@ impl Receiver {
     /// [`TryRecvError::Empty`] if there is none, [`TryRecvError::Disconnected`] if none will come.
     #[inline]
     pub fn try_recv(&mut self) -> Result<Guard<'_>, TryRecvError> {
-        if let Some((lane, frame)) = self.peek_lanes()? {
+        if let Some((lane, frame)) = self.lanes.peek()? {
             return Ok(Guard { receiver: self, lane, frame });
         }
         match self.poll()? {
@@ -122,27 +135,28 @@ impl Receiver {
 
     #[inline]
     pub(super) fn next_frame(&mut self, deadline_ns: Option<u64>) -> Result<(usize, Frame), RecvError> {
-        match self.peek_lanes()? {
-            Some(found) => {
-                self.streak = self.streak.saturating_add(1);
-                Ok(found)
-            }
+        if let Some(found) = self.lanes.peek()? {
+            self.streak = self.streak.saturating_add(1);
+            return Ok(found);
+        }
+        if std::mem::take(&mut self.streak) >= STREAK {
+            (0..LEAD_POLLS).for_each(|_| std::hint::spin_loop());
+        }
+        match burst(&self.core.receiver_wait, || self.lanes.peek().transpose()) {
+            Some(found) => Ok(found?),
             None => self.wait_for_message(deadline_ns),
         }
     }
 
     #[cold]
     fn wait_for_message(&mut self, deadline_ns: Option<u64>) -> Result<(usize, Frame), RecvError> {
-        if std::mem::take(&mut self.streak) >= STREAK {
-            (0..LEAD_POLLS).for_each(|_| std::hint::spin_loop());
-        }
         let core = Arc::clone(&self.core);
         let receiver = std::cell::RefCell::new(self);
         wait(
             &core.receiver_wait,
             &core.control.strategy,
             deadline_ns,
-            || receiver.borrow_mut().peek_lanes().map_err(RecvError::from).transpose(),
+            || receiver.borrow_mut().lanes.peek().map_err(RecvError::from).transpose(),
             || receiver.borrow_mut().poll().map_err(RecvError::from).transpose(),
             || receiver.borrow_mut().dead_sender(),
         )
@@ -152,33 +166,19 @@ impl Receiver {
     /// The next committed frame of any lane.
     #[inline]
     fn poll(&mut self) -> Result<Option<(usize, Frame)>, TryRecvError> {
-        if let Some(found) = self.peek_lanes()? {
+        if let Some(found) = self.lanes.peek()? {
             return Ok(Some(found));
         }
         let arrivals = Arrivals::seen(&self.core.control.senders_attached);
-        let known = self.lanes.len();
+        let known = self.lanes.all.len();
         self.meet_lanes().map_err(|_| self.corrupt_lane(known))?;
-        let alone = !self.lanes.is_empty() && self.lanes.iter().all(|lane| presence::is_free(&lane.words.shape.owner));
+        let alone =
+            !self.lanes.all.is_empty() && self.lanes.all.iter().all(|lane| presence::is_free(&lane.words.shape.owner));
         // Owners first, then what they committed, then whether another came meanwhile.
-        match self.peek_lanes()? {
+        match self.lanes.peek()? {
             None if alone && arrivals.are_all(&self.core.control.senders_attached) => Err(TryRecvError::Disconnected),
             found => Ok(found),
         }
-    }
-
-    #[inline]
-    fn peek_lanes(&mut self) -> Result<Option<(usize, Frame)>, TryRecvError> {
-        let lanes = self.lanes.len();
-        for step in 0..lanes {
-            let lane = if self.next + step < lanes { self.next + step } else { self.next + step - lanes };
-            let found = self.lanes[lane].consumer.peek();
-            let frame = found.map_err(|e| TryRecvError::Corrupt { lane, position: e.position, word: e.word })?;
-            if let Some(frame) = frame {
-                self.next = if lane + 1 < lanes { lane + 1 } else { 0 };
-                return Ok(Some((lane, frame)));
-            }
-        }
-        Ok(None)
     }
 
     fn corrupt_lane(&self, lane: usize) -> TryRecvError {
@@ -187,23 +187,41 @@ impl Receiver {
 
     /// A sender's death, once what it committed has been received.
     fn dead_sender(&mut self) -> Option<Result<(usize, Frame), RecvError>> {
-        for lane in 0..self.lanes.len() {
-            let owner = &self.lanes[lane].words.shape.owner;
+        for lane in 0..self.lanes.all.len() {
+            let owner = &self.lanes.all[lane].words.shape.owner;
             let word = owner.load(Acquire);
             if word == 0 || !self.core.participants.sweep(word).unwrap_or(false) {
                 continue;
             }
             // What it committed last may have come after the last look: its messages go before its death.
-            match self.peek_lanes() {
+            match self.lanes.peek() {
                 Ok(Some(found)) => return Some(Ok(found)),
                 Err(e) => return Some(Err(e.into())),
                 Ok(None) => {}
             }
-            if self.lanes[lane].words.shape.owner.compare_exchange(word, 0, AcqRel, Relaxed).is_ok() {
+            if self.lanes.all[lane].words.shape.owner.compare_exchange(word, 0, AcqRel, Relaxed).is_ok() {
                 return Some(Err(RecvError::PeerDied { pid: word as u32 }));
             }
         }
         None
+    }
+}
+
+impl Lanes {
+    /// The next committed frame of any lane.
+    #[inline]
+    fn peek(&mut self) -> Result<Option<(usize, Frame)>, TryRecvError> {
+        let lanes = self.all.len();
+        for step in 0..lanes {
+            let lane = if self.next + step < lanes { self.next + step } else { self.next + step - lanes };
+            let found = self.all[lane].consumer.peek();
+            let frame = found.map_err(|e| TryRecvError::Corrupt { lane, position: e.position, word: e.word })?;
+            if let Some(frame) = frame {
+                self.next = if lane + 1 < lanes { lane + 1 } else { 0 };
+                return Ok(Some((lane, frame)));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -235,14 +253,14 @@ impl Deref for Guard<'_> {
     type Target = [u8];
     #[inline]
     fn deref(&self) -> &[u8] {
-        self.receiver.lanes[self.lane].consumer.payload(self.frame)
+        self.receiver.lanes.all[self.lane].consumer.payload(self.frame)
     }
 }
 
 impl Drop for Guard<'_> {
     #[inline]
     fn drop(&mut self) {
-        let lane = &mut self.receiver.lanes[self.lane];
+        let lane = &mut self.receiver.lanes.all[self.lane];
         lane.consumer.release(self.frame);
         lane.sender_wait.event.notify();
     }

@@ -16,7 +16,7 @@ use crate::shm::layout::RECEIVER_GONE;
 use crate::shm::participants::{Membership, Role};
 use crate::shm::window::Shared;
 use crate::sync::clock::now_ns;
-use crate::sync::wait::{WaitPoint, wait};
+use crate::sync::wait::{WaitPoint, burst, wait};
 
 /// Sends messages, in order. Closing is dropping.
 #[derive(Debug)]
@@ -180,6 +180,9 @@ impl Sender {
             Err(TrySendError::Full) => None,
             other => Some(other.map_err(SendError::from)),
         };
+        if let Some(outcome) = burst(&point, poll) {
+            return outcome;
+        }
         wait(&point, &core.control.strategy, deadline_ns, poll, poll, || dead_receiver(&core))
             .unwrap_or(Err(SendError::Stalled))
     }

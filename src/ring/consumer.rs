@@ -6,6 +6,9 @@ use crate::ring::word::{Cursor, FrameHeader, WORD, frame_bytes};
 use crate::ring::{Ring, RingCorrupt};
 use crate::shm::window::{Shared, Window};
 
+/// Bytes of a cache line.
+const LINE: u64 = 64;
+
 /// The one consumer of a lane.
 #[derive(Debug)]
 pub(crate) struct Consumer {
@@ -54,7 +57,11 @@ impl Consumer {
             let word = self.ring.word(&self.area, self.position).load(Acquire);
             let corrupt = RingCorrupt { position: self.position, word };
             match FrameHeader::from_word(word).ok_or(corrupt)? {
-                FrameHeader::Empty => return Ok(None),
+                FrameHeader::Empty => {
+                    // A frame's header and the end of a payload of up to 64 bytes are on two lines: have both on the way.
+                    self.area.prefetch(self.ring.offset(self.position + LINE));
+                    return Ok(None);
+                }
                 FrameHeader::Data { len } => {
                     if frame_bytes(len) > self.ring.to_end(self.position) {
                         return Err(corrupt);

@@ -99,6 +99,20 @@ mod mapped {
             unsafe { &*self.base.as_ptr().add(offset).cast::<AtomicU64>() }
         }
 
+        /// Asks for the line at `offset`, which will soon be read.
+        #[inline]
+        pub(crate) fn prefetch(&self, offset: usize) {
+            #[cfg(target_arch = "x86_64")]
+            {
+                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+                let line = self.base.as_ptr().wrapping_add(offset).cast::<i8>();
+                // SAFETY: a prefetch of any address is a hint: it reads nothing and cannot fault.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(line) };
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            let _no_stable_intrinsic_here = offset;
+        }
+
         /// The bytes at `offset`.
         ///
         /// # Safety
@@ -159,6 +173,8 @@ mod model {
             assert_eq!(offset % 8, 0);
             &self.words[offset / 8].header
         }
+
+        pub(crate) fn prefetch(&self, _offset: usize) {}
 
         pub(crate) fn load_payload(&self, offset: usize) -> u64 {
             // SAFETY: loom fails the model if a write to the cell is not ordered before or after this read.

@@ -159,11 +159,26 @@ const SPIN_POLLS: u32 = 64;
 /// How often a waiter looks whether its peers still live.
 const PEER_CHECK_NS: u64 = 20_000_000;
 
+/// A short burst of polls, which costs nothing but itself: for what comes within a microsecond.
+#[inline]
+pub(crate) fn burst<T>(point: &WaitPoint, mut glance: impl FnMut() -> Option<T>) -> Option<T> {
+    for polls in 1..=BURST_POLLS {
+        std::hint::spin_loop();
+        if let Some(value) = glance() {
+            add(&point.counters.wait_ns, u64::from(polls * poll_ns()));
+            return Some(value);
+        }
+    }
+    None
+}
+
 /// Waits until `poll` yields a value.
 ///
 /// `glance` looks only for what is waited for, as fast as can be: it is what polls. `poll` looks for all that can end
 /// the wait, before each sleep and each look at the clock. `check_peers` runs every 20 ms and may make system calls. Each
 /// ends the wait by returning something. `deadline_ns` is on [`now_ns`]'s clock.
+///
+/// Call [`burst`] first: this begins with a look at the clock.
 #[cold]
 pub(crate) fn wait<T>(
     point: &WaitPoint,
@@ -174,13 +189,6 @@ pub(crate) fn wait<T>(
     mut check_peers: impl FnMut() -> Option<T>,
 ) -> Result<T, DeadlinePassed> {
     let WaitPoint { event, counters } = point;
-    for polls in 1..=BURST_POLLS {
-        if let Some(value) = glance() {
-            add(&counters.wait_ns, u64::from(polls * poll_ns()));
-            return Ok(value);
-        }
-        std::hint::spin_loop();
-    }
     let began_ns = now_ns();
     let ongoing = Ongoing::begin(counters, began_ns);
     let mut peers_checked_ns = began_ns;
