@@ -158,6 +158,63 @@ fn closing_tells_the_other_side_after_the_last_message() {
 }
 
 #[test]
+fn a_closed_receiver_refuses_what_is_new_and_drains_what_is_old() {
+    let channel = channel();
+    let (mut sender, mut receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
+    (0..3u8).for_each(|i| sender.send(&[i]).unwrap());
+    assert_eq!(channel.len(), 3);
+    receiver.close();
+    assert_eq!(sender.send(b"late").unwrap_err(), SendError::Disconnected);
+    let drained: Result<Vec<_>, _> = receiver.iter().collect();
+    assert_eq!(drained.unwrap(), [[0], [1], [2]]);
+    assert_eq!(receiver.try_recv().unwrap_err(), TryRecvError::Disconnected);
+    assert!(channel.is_empty());
+}
+
+#[test]
+fn iteration_ends_with_the_messages_or_with_the_senders() {
+    let channel = channel();
+    let (mut sender, mut receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
+    sender.send(b"one").unwrap();
+    assert_eq!(receiver.try_iter().count(), 1);
+    assert_eq!(receiver.try_iter().count(), 0);
+    let sending = thread::spawn(move || (0..100u8).for_each(|i| sender.send(&[i]).unwrap()));
+    let all: Result<Vec<_>, _> = receiver.iter().collect();
+    assert!(all.unwrap().into_iter().eq((0..100u8).map(|i| vec![i])));
+    sending.join().unwrap();
+}
+
+#[test]
+fn values_of_a_type_cross_in_place_and_other_messages_stay() {
+    let channel = channel();
+    let mut sender = channel.typed_sender::<[u64; 3]>().unwrap();
+    let mut receiver = channel.typed_receiver::<[u64; 3]>().unwrap();
+    sender.send(&[1, 2, 3]).unwrap();
+    sender.send_batch(&[[4, 5, 6], [7, 8, 9]]).unwrap();
+    assert_eq!(*receiver.recv().unwrap(), [1, 2, 3]);
+    assert_eq!(*receiver.try_recv().unwrap(), [4, 5, 6]);
+    assert_eq!(receiver.recv_timeout(Duration::from_secs(10)).unwrap()[2], 9);
+    let mut sender = sender.into_inner();
+    sender.send(b"no such value").unwrap();
+    for _ in 0..2 {
+        assert_eq!(receiver.recv().unwrap_err(), RecvError::WrongSize { bytes: 13, expected: 24 });
+    }
+    assert_eq!(*receiver.into_inner().recv().unwrap(), *b"no such value");
+    let refused = channel.typed_sender::<[u64; 1000]>().unwrap_err();
+    assert!(matches!(refused, ChannelError::TypeTooLarge { bytes: 8000, max: 1024 }), "{refused}");
+}
+
+#[test]
+fn a_batch_says_how_much_of_it_was_sent() {
+    let channel = channel();
+    let (mut sender, mut receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
+    let error = sender.send_batch([&b"short"[..], &[0; 5000], b"never"]).unwrap_err();
+    assert_eq!((error.sent, error.error), (1, SendError::TooLong { bytes: 5000, max: 1024 }));
+    let batch = receiver.recv_batch(10).unwrap();
+    assert_eq!((batch.len(), &batch[0]), (1, &b"short"[..]));
+}
+
+#[test]
 fn endpoints_are_counted() {
     let channel = Channel::options().senders_max(2).create_anonymous().unwrap();
     let _receiver = channel.receiver().unwrap();

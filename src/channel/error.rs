@@ -19,6 +19,14 @@ pub enum ChannelError {
         /// What is allowed.
         range: String,
     },
+    /// A value of the type is longer than a message may be.
+    #[error("a value of {bytes} bytes is longer than the {max} that the channel was created for (message_bytes_max)")]
+    TypeTooLarge {
+        /// The value's length.
+        bytes: usize,
+        /// The channel's limit.
+        max: u32,
+    },
     /// The channel has a living receiver.
     #[error("process {pid} receives from this channel already: a channel has one receiver")]
     ReceiverTaken {
@@ -110,6 +118,14 @@ pub enum TryRecvError {
     /// There is no message, and every sender has closed.
     #[error("every sender has closed the channel")]
     Disconnected,
+    /// The next message is no value of the type that was asked for. It was not taken.
+    #[error("the next message has {bytes} bytes, a value of the type asked for has {expected}")]
+    WrongSize {
+        /// The message's length.
+        bytes: usize,
+        /// The type's.
+        expected: usize,
+    },
     /// A lane holds a word that the protocol never writes.
     #[error("lane {lane} is corrupt at byte {position}: it holds {word:#x}")]
     Corrupt {
@@ -137,6 +153,14 @@ pub enum RecvError {
     PeerDied {
         /// The dead process.
         pid: u32,
+    },
+    /// The next message is no value of the type that was asked for. It was not taken.
+    #[error("the next message has {bytes} bytes, a value of the type asked for has {expected}")]
+    WrongSize {
+        /// The message's length.
+        bytes: usize,
+        /// The type's.
+        expected: usize,
     },
     /// A lane holds a word that the protocol never writes.
     #[error("lane {lane} is corrupt at byte {position}: it holds {word:#x}")]
@@ -176,6 +200,7 @@ impl From<TryRecvError> for RecvError {
             TryRecvError::Empty => Self::Stalled,
             TryRecvError::Disconnected => Self::Disconnected,
             TryRecvError::Corrupt { lane, position, word } => Self::Corrupt { lane, position, word },
+            TryRecvError::WrongSize { bytes, expected } => Self::WrongSize { bytes, expected },
         }
     }
 }

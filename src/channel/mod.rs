@@ -1,5 +1,6 @@
 //! Named channels: endpoints in any number of processes, and everything about them that changes while traffic flows.
 
+mod asynchronous;
 mod batch;
 mod core;
 mod error;
@@ -9,16 +10,19 @@ mod presence;
 mod receiver;
 mod resize;
 mod sender;
+mod typed;
 mod view;
 #[cfg(test)]
 mod wakes;
 
 pub use self::core::Channel;
 pub(crate) use crate::sync::wait::cpus;
+pub use asynchronous::{AsyncReceiver, AsyncSender};
 pub use batch::RecvBatch;
 pub use error::{ChannelError, RecvError, ResizeError, SendBatchError, SendError, TryRecvError, TrySendError};
 pub use options::ChannelOptions;
 pub use receiver::{Guard, Receiver};
 pub use resize::Resize;
 pub use sender::{Claim, Sender};
+pub use typed::{TypedGuard, TypedReceiver, TypedSender};
 pub use view::{ChannelView, LaneView, WaitView};

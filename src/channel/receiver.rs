@@ -30,6 +30,8 @@ pub struct Receiver {
     pub(super) frames: Vec<Frame>,
     /// Messages received since the last one that had to be waited for.
     streak: u32,
+    /// Whether it refuses messages.
+    closed: bool,
     membership: Membership,
     core: Arc<Core>,
 }
@@ -81,6 +83,7 @@ impl Receiver {
             lanes: Lanes { all: lanes, next: 0 },
             frames: Vec::new(),
             streak: 0,
+            closed: false,
             membership,
             core: Arc::clone(core),
         })
@@ -127,6 +130,41 @@ impl Receiver {
         }
     }
 
+    /// Copies of the messages, one after the other, waiting for each; ends when every sender has closed.
+    ///
+    /// [`Receiver::recv`] does without the copy.
+    pub fn iter(&mut self) -> impl Iterator<Item = Result<Vec<u8>, RecvError>> {
+        std::iter::from_fn(|| match self.recv() {
+            Ok(message) => Some(Ok(message.to_vec())),
+            Err(RecvError::Disconnected) => None,
+            Err(error) => Some(Err(error)),
+        })
+    }
+
+    /// Copies of the messages that are there now; ends with the last of them.
+    pub fn try_iter(&mut self) -> impl Iterator<Item = Result<Vec<u8>, TryRecvError>> {
+        std::iter::from_fn(|| match self.try_recv() {
+            Ok(message) => Some(Ok(message.to_vec())),
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+            Err(error) => Some(Err(error)),
+        })
+    }
+
+    /// Refuses messages from now on: senders get `Disconnected`, and those that wait for room are woken. What was sent
+    /// before can still be received, and then this end gets `Disconnected`, too. A claim that was made before can still
+    /// be committed, and received by a later call.
+    pub fn close(&mut self) {
+        self.closed = true;
+        let receiver = &self.core.control.receiver;
+        let _taken_over_if_it_differs =
+            receiver.compare_exchange(self.membership.word(), RECEIVER_GONE, AcqRel, Relaxed);
+        for lane in 0..self.core.lanes_used() {
+            if let Ok(point) = self.core.sender_wait(lane) {
+                point.event.wake_all();
+            }
+        }
+    }
+
     #[inline]
     fn recv_until(&mut self, deadline_ns: Option<u64>) -> Result<Guard<'_>, RecvError> {
         let (lane, frame) = self.next_frame(deadline_ns)?;
@@ -163,9 +201,19 @@ impl Receiver {
         .unwrap_or(Err(RecvError::Stalled))
     }
 
-    /// The next committed frame of any lane.
+    /// The guard of a frame that was found.
+    pub(super) fn guard(&mut self, lane: usize, frame: Frame) -> Guard<'_> {
+        Guard { receiver: self, lane, frame }
+    }
+
+    /// Where this receiver waits for messages.
+    pub(super) fn wait_point(&self) -> Shared<WaitPoint> {
+        self.core.receiver_wait.clone()
+    }
+
+    /// The next committed frame of any lane, met by now or not, and whether any can come.
     #[inline]
-    fn poll(&mut self) -> Result<Option<(usize, Frame)>, TryRecvError> {
+    pub(super) fn poll(&mut self) -> Result<Option<(usize, Frame)>, TryRecvError> {
         if let Some(found) = self.lanes.peek()? {
             return Ok(Some(found));
         }
@@ -176,7 +224,9 @@ impl Receiver {
             !self.lanes.all.is_empty() && self.lanes.all.iter().all(|lane| presence::is_free(&lane.words.shape.owner));
         // Owners first, then what they committed, then whether another came meanwhile.
         match self.lanes.peek()? {
-            None if alone && arrivals.are_all(&self.core.control.senders_attached) => Err(TryRecvError::Disconnected),
+            None if self.closed || (alone && arrivals.are_all(&self.core.control.senders_attached)) => {
+                Err(TryRecvError::Disconnected)
+            }
             found => Ok(found),
         }
     }
@@ -186,7 +236,7 @@ impl Receiver {
     }
 
     /// A sender's death, once what it committed has been received.
-    fn dead_sender(&mut self) -> Option<Result<(usize, Frame), RecvError>> {
+    pub(super) fn dead_sender(&mut self) -> Option<Result<(usize, Frame), RecvError>> {
         for lane in 0..self.lanes.all.len() {
             let owner = &self.lanes.all[lane].words.shape.owner;
             let word = owner.load(Acquire);
@@ -238,14 +288,7 @@ impl Drop for Receiver {
         if self.membership.is_inherited() {
             return;
         }
-        let receiver = &self.core.control.receiver;
-        let _taken_over_if_it_differs =
-            receiver.compare_exchange(self.membership.word(), RECEIVER_GONE, AcqRel, Relaxed);
-        for lane in 0..self.core.lanes_used() {
-            if let Ok(point) = self.core.sender_wait(lane) {
-                point.event.wake_all();
-            }
-        }
+        self.close();
     }
 }
 

@@ -187,6 +187,20 @@ impl Sender {
             .unwrap_or(Err(SendError::Stalled))
     }
 
+    /// The claim on what was reserved last.
+    pub(super) fn claimed(&mut self, reservation: Reservation) -> Claim<'_> {
+        Claim { sender: self, reservation }
+    }
+
+    /// Where this sender waits for room.
+    pub(super) fn wait_point(&self) -> Shared<WaitPoint> {
+        self.sender_wait.clone()
+    }
+
+    pub(super) fn core(&self) -> Arc<Core> {
+        Arc::clone(&self.core)
+    }
+
     /// Bytes of the ring that this sender writes to now.
     pub fn ring_bytes(&self) -> u64 {
         self.producer.ring_bytes()
@@ -258,7 +272,7 @@ impl DerefMut for Claim<'_> {
 }
 
 /// The receiver's death, if the one that was there has died. Told once: the place is free for another afterwards.
-fn dead_receiver<T>(core: &Core) -> Option<Result<T, SendError>> {
+pub(super) fn dead_receiver<T>(core: &Core) -> Option<Result<T, SendError>> {
     let receiver = core.control.receiver.load(Acquire);
     if receiver == 0 || receiver == RECEIVER_GONE || !core.participants.sweep(receiver).unwrap_or(false) {
         return None;

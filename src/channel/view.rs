@@ -81,6 +81,18 @@ impl Channel {
     }
 }
 
+impl Channel {
+    /// Messages committed and not yet released. By the time it is known it may be another number.
+    pub fn len(&self) -> u64 {
+        self.view().lanes.iter().map(|lane| lane.sent_messages.saturating_sub(lane.received_messages)).sum()
+    }
+
+    /// Whether no message is committed and not yet released.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 impl ChannelView {
     /// Bytes committed and not yet released, headers and padding included.
     pub fn backlog_bytes(&self) -> u64 {

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::channel::{Channel, Receiver, RecvError, SendError, Sender};
+use crate::channel::{AsyncReceiver, AsyncSender, Channel, Receiver, RecvError, SendError, Sender};
 use crate::sync::wait::WaitStrategy;
 
 const WATCHDOG: Duration = Duration::from_secs(120);
@@ -61,6 +61,40 @@ fn each_message_wakes_the_receiver() {
         there.view().receiver_waits.parks
     });
     assert!(parks > 0, "nobody ever slept, so nothing was tested");
+}
+
+#[test]
+fn each_message_and_each_release_wakes_the_task() {
+    let (there, back) = (parking_channel(), parking_channel());
+    let (mut ping, mut ear) =
+        (AsyncSender::from(there.sender().unwrap()), AsyncReceiver::from(back.receiver().unwrap()));
+    let (mut echo, mut pong) = (there.receiver().unwrap(), back.sender().unwrap());
+    let waits = unless_it_sleeps_on(move || {
+        let echoing = thread::spawn(move || {
+            for _ in 0..ROUNDS {
+                let message = echo.recv().unwrap().to_vec();
+                pong.send(&message).unwrap();
+            }
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            // Three at a time do not fit into a ring, so the task sleeps for room, too.
+            let pinging = async {
+                for i in 0..ROUNDS {
+                    ping.send(&[i as u8; 1000]).await.unwrap();
+                }
+            };
+            let hearing = async {
+                for i in 0..ROUNDS {
+                    assert_eq!(*ear.recv().await.unwrap(), [i as u8; 1000]);
+                }
+            };
+            tokio::join!(pinging, hearing);
+        });
+        echoing.join().unwrap();
+        (back.view().receiver_waits.waits, there.view().lanes[0].sender_waits.waits)
+    });
+    assert!(waits.0 > 0 && waits.1 > 0, "{waits:?}");
 }
 
 #[test]

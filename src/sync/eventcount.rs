@@ -31,6 +31,14 @@ pub(crate) struct EventCount {
     kernel: model::FutexQueue,
 }
 
+/// A sleep that was announced.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Prepared {
+    key: u32,
+    /// Whether wakers of other processes are sure to see it.
+    pub(crate) fenced: bool,
+}
+
 impl EventCount {
     /// Tells a sleeper, if there may be one, that what it waits for has happened.
     #[inline]
@@ -53,15 +61,32 @@ impl EventCount {
 
     /// Sleeps until woken, at most `limit`, unless `ready` yields something first.
     pub(crate) fn park<T>(&self, limit: Duration, ready: impl FnOnce() -> Option<T>) -> Option<T> {
-        let key = self.event.load(Acquire); // W1: edge `event-bumped`, reading end
-        self.parked.store(1, Release); // W2: edge `parked-flag`, writing end
-        let fenced = fences::heavy(); // W3
+        let Prepared { key, fenced } = self.prepare();
         if let Some(value) = ready() {
             return Some(value); // W4
         }
         let bound = if fenced { PARK_NS_MAX } else { PARK_NS_MAX_UNFENCED };
         self.futex_wait(key, limit.min(Duration::from_nanos(bound))); // W5
         None
+    }
+
+    /// Announces a sleep: W1 to W3.
+    pub(crate) fn prepare(&self) -> Prepared {
+        let key = self.event.load(Acquire); // W1: edge `event-bumped`, reading end
+        self.parked.store(1, Release); // W2: edge `parked-flag`, writing end
+        Prepared { key, fenced: fences::heavy() } // W3
+    }
+
+    /// Whether a wake came after the sleep was announced.
+    #[cfg(not(loom))]
+    pub(crate) fn has_rung_since(&self, sleep: Prepared) -> bool {
+        self.event.load(Acquire) != sleep.key // edge `event-bumped`, reading end
+    }
+
+    /// W5 as one of several, for `futex_waitv(2)`. The words must outlive the call.
+    #[cfg(not(loom))]
+    pub(crate) fn futex_entry(&self, sleep: Prepared) -> rustix::thread::futex::Wait {
+        futex_entry(&self.event, sleep.key)
     }
 
     /// Wakes counted so far.
@@ -94,6 +119,18 @@ impl EventCount {
     fn futex_wake(&self) {
         self.kernel.wake();
     }
+}
+
+/// An entry for `futex_waitv(2)`: `word` is waited on while it is `value`.
+#[cfg(not(loom))]
+pub(crate) fn futex_entry(word: &AtomicU32, value: u32) -> rustix::thread::futex::Wait {
+    use rustix::thread::futex::{Wait, WaitFlags, WaitPtr};
+    let mut entry = Wait::new();
+    entry.val = value.into();
+    entry.uaddr = WaitPtr::new(std::ptr::from_ref(word).cast_mut().cast());
+    // Not PRIVATE: the word may be shared between processes.
+    entry.flags = WaitFlags::SIZE_U32;
+    entry
 }
 
 #[cfg(loom)]

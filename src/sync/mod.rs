@@ -9,4 +9,6 @@ pub(crate) mod fences;
 #[cfg(not(loom))]
 pub(crate) mod clock;
 #[cfg(not(loom))]
+pub(crate) mod reactor;
+#[cfg(not(loom))]
 pub(crate) mod wait;

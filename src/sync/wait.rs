@@ -157,7 +157,7 @@ const BURST_POLLS: u32 = 64;
 /// Polls between looks at the clock and the strategy word.
 const SPIN_POLLS: u32 = 64;
 /// How often a waiter looks whether its peers still live.
-const PEER_CHECK_NS: u64 = 20_000_000;
+pub(crate) const PEER_CHECK_NS: u64 = 20_000_000;
 
 /// A short burst of polls, which costs nothing but itself: for what comes within a microsecond.
 #[inline]
@@ -230,6 +230,28 @@ pub(crate) fn wait<T>(
     }
 }
 
+impl WaitCounters {
+    /// Books the beginning of a wait.
+    pub(crate) fn begin(&self, began_ns: u64) {
+        add(&self.waits, 1);
+        self.waiting_since_ns.store(began_ns, Relaxed);
+    }
+
+    /// Books a sleep.
+    pub(crate) fn park(&self) {
+        add(&self.parks, 1);
+    }
+
+    /// Books the end of a wait.
+    pub(crate) fn end(&self, began_ns: u64) {
+        let waited_ns = now_ns() - began_ns;
+        self.waiting_since_ns.store(0, Relaxed);
+        add(&self.wait_ns, waited_ns);
+        let bucket = (u64::BITS - waited_ns.leading_zeros()) as usize;
+        add(&self.histogram[bucket.min(WAIT_BUCKETS - 1)], 1);
+    }
+}
+
 /// A wait in progress; books its time when it ends, in whatever way.
 struct Ongoing<'a> {
     counters: &'a WaitCounters,
@@ -238,8 +260,7 @@ struct Ongoing<'a> {
 
 impl<'a> Ongoing<'a> {
     fn begin(counters: &'a WaitCounters, began_ns: u64) -> Self {
-        add(&counters.waits, 1);
-        counters.waiting_since_ns.store(began_ns, Relaxed);
+        counters.begin(began_ns);
         Self { counters, began_ns }
     }
 
@@ -252,7 +273,7 @@ impl<'a> Ongoing<'a> {
         switched: impl Fn() -> bool,
     ) -> Option<T> {
         let limit = deadline_ns.map_or(u64::MAX, |deadline| deadline - now_ns);
-        add(&self.counters.parks, 1);
+        self.counters.park();
         // A switch between the caller's look at the strategy and the sleep has rung already: it is a reason not to sleep.
         let ready = || poll().map(Some).or_else(|| switched().then_some(None));
         event.park(Duration::from_nanos(limit), ready).unwrap_or_else(poll)
@@ -261,11 +282,7 @@ impl<'a> Ongoing<'a> {
 
 impl Drop for Ongoing<'_> {
     fn drop(&mut self) {
-        let waited_ns = now_ns() - self.began_ns;
-        self.counters.waiting_since_ns.store(0, Relaxed);
-        add(&self.counters.wait_ns, waited_ns);
-        let bucket = (u64::BITS - waited_ns.leading_zeros()) as usize;
-        add(&self.counters.histogram[bucket.min(WAIT_BUCKETS - 1)], 1);
+        self.counters.end(self.began_ns);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Processes that are killed.
 
-use tidegate::Channel;
 use tidegate::ShmError;
 use tidegate::channel::{ChannelError, RecvError, SendError};
+use tidegate::{AsyncReceiver, Channel};
 
 use crate::child::Process;
 use crate::message::{self, Ledger};
@@ -25,6 +25,22 @@ pub(crate) fn a_killed_sender_leaves_exactly_what_it_committed() {
     }
     // Each successor took over the lane of the dead.
     assert_eq!(channel.view().lanes.len(), 1);
+}
+
+pub(crate) fn a_task_hears_of_a_death() {
+    let channel = Channel::options().create("task").expect("create");
+    let mut receiver = AsyncReceiver::from(channel.receiver().expect("receiver"));
+    let mut sender = Process::start("send_then_claim", "task", 0);
+    sender.wait_ready();
+    let pid = sender.pid();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+    runtime.block_on(async {
+        for _ in 0..10 {
+            message::check(&receiver.recv().await.expect("committed before the death"));
+        }
+        sender.kill();
+        assert_eq!(receiver.recv().await.expect_err("nothing more was committed"), RecvError::PeerDied { pid });
+    });
 }
 
 pub(crate) fn a_killed_receiver_is_reported_and_replaced() {

@@ -35,6 +35,7 @@ fn main() {
                 "a_killed_sender_leaves_exactly_what_it_committed",
                 death::a_killed_sender_leaves_exactly_what_it_committed,
             ),
+            trial("a_task_hears_of_a_death", death::a_task_hears_of_a_death),
             trial("a_killed_receiver_is_reported_and_replaced", death::a_killed_receiver_is_reported_and_replaced),
             trial(
                 "a_name_is_free_again_when_its_holder_is_killed",

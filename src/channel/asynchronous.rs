@@ -1,0 +1,248 @@
+//! Endpoints for tasks. They run in any executor: what a task sleeps for is waited for by one thread of the process.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use futures_sink::Sink;
+
+use crate::channel::error::{RecvError, SendError, TrySendError};
+use crate::channel::receiver::{Guard, Receiver};
+use crate::channel::sender::{Claim, Sender, dead_receiver};
+use crate::ring::consumer::Frame;
+use crate::ring::producer::Reservation;
+use crate::shm::window::Shared;
+use crate::sync::clock::now_ns;
+use crate::sync::reactor;
+use crate::sync::wait::{PEER_CHECK_NS, WaitPoint};
+
+/// A receiver for one task. A [`Stream`] of copied messages, too, which ends when every sender has closed.
+///
+/// ```
+/// use tidegate::{AsyncReceiver, AsyncSender, ChannelOptions};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let channel = ChannelOptions::default().create_anonymous()?;
+/// let mut receiver = AsyncReceiver::from(channel.receiver()?);
+/// let mut sender = AsyncSender::from(channel.sender()?);
+/// tokio::spawn(async move { sender.send(b"hello").await });
+/// assert_eq!(&*receiver.recv().await?, b"hello");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct AsyncReceiver {
+    receiver: Receiver,
+    wait: Wait,
+}
+
+/// A sender for one task. A [`Sink`] of messages, too.
+#[derive(Debug)]
+pub struct AsyncSender {
+    sender: Sender,
+    wait: Wait,
+    /// Taken by the sink and not sent yet.
+    unsent: Option<Vec<u8>>,
+}
+
+/// A wait that may go on over several polls.
+#[derive(Debug, Default)]
+struct Wait {
+    began_ns: Option<u64>,
+    peers_checked_ns: u64,
+}
+
+impl Wait {
+    fn begin(&mut self, point: &WaitPoint) {
+        if self.began_ns.is_none() {
+            let now = now_ns();
+            point.counters.begin(now);
+            (self.began_ns, self.peers_checked_ns) = (Some(now), now);
+        }
+    }
+
+    /// Whether it is time to see if the peers still live.
+    fn peers_due(&mut self) -> bool {
+        let now = now_ns();
+        let due = self.began_ns.is_some() && now - self.peers_checked_ns >= PEER_CHECK_NS;
+        if due {
+            self.peers_checked_ns = now;
+        }
+        due
+    }
+
+    fn end(&mut self, point: &WaitPoint) {
+        if let Some(began_ns) = self.began_ns.take() {
+            point.counters.end(began_ns);
+        }
+    }
+
+    /// One poll of a wait at `point`.
+    fn poll<T>(
+        &mut self,
+        point: &Shared<WaitPoint>,
+        context: &Context<'_>,
+        mut look: impl FnMut() -> Option<T>,
+        check_peers: impl FnOnce() -> Option<T>,
+    ) -> Poll<T> {
+        let mut found = look();
+        if found.is_none() && self.peers_due() {
+            found = check_peers();
+        }
+        if found.is_none() {
+            self.begin(point);
+            point.counters.park();
+            found = reactor::sleep(point, context.waker(), look);
+        }
+        match found {
+            Some(value) => {
+                self.end(point);
+                Poll::Ready(value)
+            }
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncReceiver {
+    /// The next message. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// As [`Receiver::recv`].
+    ///
+    /// # Panics
+    /// Panics if it must wait and the process cannot start a thread.
+    pub async fn recv(&mut self) -> Result<Guard<'_>, RecvError> {
+        let (lane, frame) = poll_fn(|context| self.poll_frame(context)).await?;
+        Ok(self.receiver.guard(lane, frame))
+    }
+
+    /// The receiver, for a thread.
+    pub fn into_inner(self) -> Receiver {
+        self.receiver
+    }
+
+    fn poll_frame(&mut self, context: &Context<'_>) -> Poll<Result<(usize, Frame), RecvError>> {
+        let Self { receiver, wait } = self;
+        let point = receiver.wait_point();
+        let receiver = std::cell::RefCell::new(receiver);
+        let look = || receiver.borrow_mut().poll().map_err(RecvError::from).transpose();
+        wait.poll(&point, context, look, || receiver.borrow_mut().dead_sender())
+    }
+}
+
+impl From<Receiver> for AsyncReceiver {
+    fn from(receiver: Receiver) -> Self {
+        Self { receiver, wait: Wait::default() }
+    }
+}
+
+impl Stream for AsyncReceiver {
+    type Item = Result<Vec<u8>, RecvError>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        Poll::Ready(match ready!(this.poll_frame(context)) {
+            Ok((lane, frame)) => Some(Ok(this.receiver.guard(lane, frame).to_vec())),
+            Err(RecvError::Disconnected) => None,
+            Err(error) => Some(Err(error)),
+        })
+    }
+}
+
+impl AsyncSender {
+    /// Sends `message`, waiting for room. Dropping the future before it is ready sends nothing.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    ///
+    /// # Panics
+    /// Panics if it must wait and the process cannot start a thread.
+    pub async fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        let mut claim = self.claim(message.len()).await?;
+        claim.copy_from_slice(message);
+        claim.commit();
+        Ok(())
+    }
+
+    /// Claims room for `len` bytes, to fill in place, waiting for it. What a [`Sink`] took before goes first.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    ///
+    /// # Panics
+    /// As [`AsyncSender::send`].
+    pub async fn claim(&mut self, len: usize) -> Result<Claim<'_>, SendError> {
+        poll_fn(|context| self.poll_unsent(context)).await?;
+        let reservation = poll_fn(|context| self.poll_reserve(len, context)).await?;
+        Ok(self.sender.claimed(reservation))
+    }
+
+    /// The sender, for a thread, and the message that a [`Sink`] took and has not sent, if there is one.
+    pub fn into_inner(self) -> (Sender, Option<Vec<u8>>) {
+        (self.sender, self.unsent)
+    }
+
+    fn poll_reserve(&mut self, len: usize, context: &Context<'_>) -> Poll<Result<Reservation, SendError>> {
+        let Self { sender, wait, .. } = self;
+        let (point, core) = (sender.wait_point(), sender.core());
+        let look = || match sender.try_reserve(len) {
+            Err(TrySendError::Full) => None,
+            other => Some(other.map_err(SendError::from)),
+        };
+        wait.poll(&point, context, look, || dead_receiver(&core))
+    }
+
+    fn poll_unsent(&mut self, context: &Context<'_>) -> Poll<Result<(), SendError>> {
+        let Some(len) = self.unsent.as_ref().map(Vec::len) else { return Poll::Ready(Ok(())) };
+        let reservation = ready!(self.poll_reserve(len, context))?;
+        if let Some(message) = self.unsent.take() {
+            let mut claim = self.sender.claimed(reservation);
+            claim.copy_from_slice(&message);
+            claim.commit();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl From<Sender> for AsyncSender {
+    fn from(sender: Sender) -> Self {
+        Self { sender, wait: Wait::default(), unsent: None }
+    }
+}
+
+impl Sink<Vec<u8>> for AsyncSender {
+    type Error = SendError;
+
+    fn poll_ready(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        self.get_mut().poll_unsent(context)
+    }
+
+    /// # Panics
+    /// Panics if the sink was not ready, as [`Sink`] allows.
+    fn start_send(self: Pin<&mut Self>, message: Vec<u8>) -> Result<(), SendError> {
+        let this = self.get_mut();
+        assert!(this.unsent.is_none(), "start_send before poll_ready was ready");
+        // What can be refused for good is refused here and not at the flush; a full channel is for the flush.
+        match this.sender.try_reserve(message.len()) {
+            Err(TrySendError::Full) => this.unsent = Some(message),
+            other => {
+                let mut claim = this.sender.claimed(other?);
+                claim.copy_from_slice(&message);
+                claim.commit();
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        self.get_mut().poll_unsent(context)
+    }
+
+    /// Flushes. The channel is closed by dropping the sender.
+    fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        self.get_mut().poll_unsent(context)
+    }
+}
