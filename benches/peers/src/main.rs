@@ -1,6 +1,6 @@
 //! Tidegate beside other channels: one-way loads and round trips, as ratios to Tidegate.
 //!
-//! Tidegate, sockets and pipes connect two processes; rtrb, crossbeam-channel and kanal two threads of one, which
+//! Tidegate, iceoryx2, ipc-channel, sockets and pipes connect two processes; rtrb, crossbeam-channel and kanal two threads of one, which
 //! spares them what crossing a process boundary costs. Whoever can wait without the kernel does so in round trips.
 
 use anyhow::Result;
@@ -16,6 +16,8 @@ use tidegate_benches::rounds::{self, Case, RowKey, Sample};
 use crate::processes::Wire;
 use crate::queues::{Crossbeam, Kanal, Queue, Rtrb};
 
+mod iceoryx;
+mod ipc;
 mod processes;
 mod queues;
 mod threads;
@@ -23,11 +25,16 @@ mod threads;
 /// Payload bytes that each system can hold before it is full, but for the kernel's, which have bounds of their own.
 const CAPACITY_BYTES: usize = 1 << 20;
 const TIDEGATE: &str = "Tidegate (processes)";
+const TIDEGATE_BATCHED: &str = "Tidegate, batches of 16 (processes)";
+/// Messages in a batch.
+const BATCH: usize = 16;
 
 /// What a child process does.
 #[derive(Debug, Serialize, Deserialize)]
 enum Role {
     Tidegate(channel::Role),
+    Iceoryx(iceoryx::Role),
+    Ipc(ipc::Role),
     Wire(processes::Role),
 }
 
@@ -35,6 +42,8 @@ fn main() -> Result<()> {
     let options = RunOptions::from_args("peers", "Tidegate beside other channels, as ratios to Tidegate");
     match options.role::<Role>()? {
         Some(Role::Tidegate(role)) => return role.run(),
+        Some(Role::Iceoryx(role)) => return role.run(),
+        Some(Role::Ipc(role)) => return role.run(),
         Some(Role::Wire(role)) => return role.run(),
         None => {}
     }
@@ -44,7 +53,7 @@ fn main() -> Result<()> {
     cases.add_size::<8>();
     cases.add_size::<128>();
     let Cases { options, mut cases, .. } = cases;
-    cases.retain(|case| options.wants(case.system, &case.setting));
+    cases.retain(|case| case.system == TIDEGATE || options.wants(case.system, &case.setting));
     let rows = rounds::run(options.rounds(), &mut cases)?;
     let reference = |key: &RowKey| RowKey { system: TIDEGATE, ..key.clone() };
     Report::new(("peers", "Tidegate"), (machine, cores), options.rounds(), &rows, reference).print(options.json())
@@ -64,7 +73,15 @@ impl Cases {
         let round_trip = Load { bytes, warm_up_messages: 1000, window };
         let ring_bytes = CAPACITY_BYTES as u64;
         self.add(TIDEGATE, bytes, move || channel::one_way(cores, &one_way, (ring_bytes, 1), Role::Tidegate));
+        self.add(TIDEGATE_BATCHED, bytes, move || {
+            channel::one_way(cores, &one_way, (ring_bytes, BATCH), Role::Tidegate)
+        });
         self.add(TIDEGATE, bytes, move || channel::ping_pong(cores, &round_trip, ring_bytes, Role::Tidegate));
+        let capacity = CAPACITY_BYTES / bytes;
+        self.add("iceoryx2 (processes)", bytes, move || iceoryx::one_way(cores, &one_way, capacity));
+        self.add("iceoryx2 (processes)", bytes, move || iceoryx::ping_pong(cores, &round_trip, capacity));
+        self.add("ipc-channel (processes)", bytes, move || ipc::one_way(cores, &round_trip));
+        self.add("ipc-channel (processes)", bytes, move || ipc::ping_pong(cores, &round_trip));
         self.add_queue::<Rtrb, WORDS>("rtrb (threads)", one_way, round_trip);
         self.add_queue::<Crossbeam, WORDS>("crossbeam-channel (threads)", one_way, round_trip);
         self.add_queue::<Kanal, WORDS>("kanal (threads)", one_way, round_trip);
