@@ -123,6 +123,76 @@ fn padding_before_the_ring_wraps_is_skipped() {
     });
 }
 
+#[test]
+fn a_batch_is_seen_whole_or_not_at_all() {
+    model(3, || {
+        let model = Model::new();
+        let (mut producer, mut consumer) = (model.producer(), model.consumer());
+        let sender = thread::spawn(move || {
+            for value in 1..=2 {
+                let reservation = producer.reserve(8).unwrap();
+                producer.write_word(reservation, value);
+                producer.append(reservation, 8);
+            }
+            assert!(producer.commit_batch());
+        });
+        let first = loop {
+            match consumer.peek().unwrap() {
+                Some(first) => break first,
+                None => thread::yield_now(),
+            }
+        };
+        let mut frames = Vec::new();
+        consumer.peek_batch(first, 8, &mut frames).unwrap();
+        let values: Vec<_> = frames.iter().map(|&frame| consumer.read_word(frame)).collect();
+        assert_eq!(values, [1, 2], "one commit, so whoever sees the first frame sees the second");
+        consumer.release_batch(&frames);
+        sender.join().unwrap();
+        assert_eq!(receive(&mut consumer), None);
+    });
+}
+
+#[test]
+fn batches_go_round_the_ring() {
+    model(2, || {
+        let model = Model::new();
+        let (mut producer, mut consumer) = (model.producer(), model.consumer());
+        let sender = thread::spawn(move || {
+            let mut next = 1;
+            while next <= 6 {
+                match producer.reserve(8) {
+                    Ok(reservation) => {
+                        producer.write_word(reservation, next);
+                        producer.append(reservation, 8);
+                        next += 1;
+                    }
+                    Err(RingFull) => {
+                        producer.commit_batch();
+                        thread::yield_now();
+                    }
+                }
+            }
+            producer.commit_batch();
+        });
+        let mut expected = 1;
+        let mut frames = Vec::new();
+        while expected <= 6 {
+            let Some(first) = consumer.peek().unwrap() else {
+                thread::yield_now();
+                continue;
+            };
+            frames.clear();
+            consumer.peek_batch(first, 2, &mut frames).unwrap();
+            for &frame in &frames {
+                assert_eq!(consumer.read_word(frame), expected);
+                expected += 1;
+            }
+            consumer.release_batch(&frames);
+        }
+        sender.join().unwrap();
+    });
+}
+
 /// Offers the ring of `class` as the channel does, under what would be the structure lock.
 fn offer(lane: &Lane, area: &Window, class: u8) -> Offered {
     if !resize::withdraw(lane) {
