@@ -261,14 +261,19 @@ impl Lanes {
     /// The next committed frame of any lane.
     #[inline]
     fn peek(&mut self) -> Result<Option<(usize, Frame)>, TryRecvError> {
+        match self.all.as_mut_slice() {
+            [only] => only.peek(0),
+            _ => self.peek_in_turn(),
+        }
+    }
+
+    fn peek_in_turn(&mut self) -> Result<Option<(usize, Frame)>, TryRecvError> {
         let lanes = self.all.len();
         for step in 0..lanes {
             let lane = if self.next + step < lanes { self.next + step } else { self.next + step - lanes };
-            let found = self.all[lane].consumer.peek();
-            let frame = found.map_err(|e| TryRecvError::Corrupt { lane, position: e.position, word: e.word })?;
-            if let Some(frame) = frame {
+            if let Some(found) = self.all[lane].peek(lane)? {
                 self.next = if lane + 1 < lanes { lane + 1 } else { 0 };
-                return Ok(Some((lane, frame)));
+                return Ok(Some(found));
             }
         }
         Ok(None)
@@ -276,6 +281,15 @@ impl Lanes {
 }
 
 impl ReceiverLane {
+    /// The next committed frame of this lane, the one of number `lane`.
+    #[inline]
+    fn peek(&mut self, lane: usize) -> Result<Option<(usize, Frame)>, TryRecvError> {
+        match self.consumer.peek() {
+            Ok(found) => Ok(found.map(|frame| (lane, frame))),
+            Err(e) => Err(TryRecvError::Corrupt { lane, position: e.position, word: e.word }),
+        }
+    }
+
     fn attach(core: &Core, lane: usize) -> Result<Self, ChannelError> {
         let consumer = Consumer::attach(core.lane(lane)?, core.area(lane)?, core.classes())
             .map_err(|found| ChannelError::corrupt(lane, found))?;

@@ -239,8 +239,7 @@ impl Claim<'_> {
     /// Sends what was filled in.
     #[inline]
     pub fn commit(self) {
-        let len = self.len() as u32;
-        self.sender.commit(self.reservation, len);
+        self.sender.commit(self.reservation, self.reservation.len());
     }
 
     /// Sends nothing, as dropping the claim does.
@@ -259,6 +258,7 @@ impl Claim<'_> {
 
 impl Deref for Claim<'_> {
     type Target = [u8];
+    #[inline]
     fn deref(&self) -> &[u8] {
         self.sender.producer.payload(self.reservation)
     }

@@ -8,6 +8,8 @@ use crate::shm::window::{Shared, Window};
 
 /// Bytes of a cache line.
 const LINE: u64 = 64;
+/// Pads and moves that one look follows, so that a hostile producer cannot keep it busy.
+const HOPS_MAX: u32 = 64;
 
 /// The one consumer of a lane.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub(crate) struct Consumer {
     ring: Ring,
     position: u64,
     messages: u64,
+    /// Pads and moves passed in the look that goes on.
+    hops: u32,
     classes: std::ops::RangeInclusive<u8>,
 }
 
@@ -42,6 +46,7 @@ impl Consumer {
             ring: Ring::of(cursor.class),
             position: cursor.position,
             messages: lane.consumer.messages.load(Relaxed),
+            hops: 0,
             lane,
             area,
             classes,
@@ -51,34 +56,38 @@ impl Consumer {
     /// The next committed frame, if there is one now.
     #[inline]
     pub(crate) fn peek(&mut self) -> Result<Option<Frame>, RingCorrupt> {
-        // An honest lane has at most a pad and a move before a frame; each further pair needs another move.
-        for _ in 0..64 {
-            // C1: edge `committed` (and `closed`), reading end. Read once, checked, then used.
-            let word = self.ring.word(&self.area, self.position).load(Acquire);
-            let corrupt = RingCorrupt { position: self.position, word };
-            match FrameHeader::from_word(word).ok_or(corrupt)? {
-                FrameHeader::Empty => {
-                    // A frame's header and the end of a payload of up to 64 bytes are on two lines: have both on the way.
-                    self.area.prefetch(self.ring.offset(self.position + LINE));
-                    return Ok(None);
-                }
-                FrameHeader::Data { len } => {
-                    if frame_bytes(len) > self.ring.to_end(self.position) {
-                        return Err(corrupt);
-                    }
-                    return Ok(Some(Frame { position: self.position, len }));
-                }
-                FrameHeader::Pad => self.position += self.ring.to_end(self.position), // C2
-                FrameHeader::Closed { class } => {
-                    if class == self.ring.class || !self.classes.contains(&class) {
-                        return Err(corrupt);
-                    }
-                    self.ring = Ring::of(class);
-                    self.publish(); // edge `passed`, writing end
-                }
+        // C1: edge `committed` (and `closed`), reading end. Read once, checked, then used.
+        let word = self.ring.word(&self.area, self.position).load(Acquire);
+        match FrameHeader::from_word(word) {
+            Some(FrameHeader::Data { len }) if frame_bytes(len) <= self.ring.to_end(self.position) => {
+                Ok(Some(Frame { position: self.position, len }))
             }
+            Some(FrameHeader::Empty) => {
+                // A frame's header and the end of a payload of up to 64 bytes are on two lines: have both on the way.
+                self.area.prefetch(self.ring.offset(self.position + LINE));
+                Ok(None)
+            }
+            _ => self.peek_past(word),
         }
-        Ok(None)
+    }
+
+    /// The next committed frame after what `word`, which is no frame, says: C2.
+    #[cold]
+    fn peek_past(&mut self, word: u64) -> Result<Option<Frame>, RingCorrupt> {
+        let corrupt = RingCorrupt { position: self.position, word };
+        match FrameHeader::from_word(word) {
+            Some(FrameHeader::Pad) => self.position += self.ring.to_end(self.position),
+            Some(FrameHeader::Closed { class }) if class != self.ring.class && self.classes.contains(&class) => {
+                self.ring = Ring::of(class);
+                self.publish(); // edge `passed`, writing end
+            }
+            _ => return Err(corrupt),
+        }
+        self.hops += 1;
+        // An honest lane has at most a pad and a move before a frame; each further pair needs another move.
+        let found = if self.hops < HOPS_MAX { self.peek() } else { Ok(None) };
+        self.hops = 0;
+        found
     }
 
     /// Adds to `frames` what is committed after the frame peeked last, `first` included, to the end of the ring or to

@@ -38,6 +38,14 @@ pub(crate) struct Reservation {
     len: u32,
 }
 
+impl Reservation {
+    /// Bytes of the payload.
+    #[inline]
+    pub(crate) fn len(self) -> u32 {
+        self.len
+    }
+}
+
 /// There is no room now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RingFull;
@@ -154,6 +162,7 @@ impl Producer {
 
     /// The payload bytes of a reservation, to look at.
     #[cfg(not(loom))]
+    #[inline]
     pub(crate) fn payload(&self, reservation: Reservation) -> &[u8] {
         let offset = self.ring.offset(reservation.position) + WORD as usize;
         // SAFETY: as in `payload_mut`; `&self` keeps `payload_mut` of this producer away.

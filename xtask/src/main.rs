@@ -1,12 +1,15 @@
 //! Project tasks: `cargo xtask test` runs everything that must hold before a change lands, `cargo xtask bench` what
 //! is measured.
 
+mod paths;
+
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
 const USAGE: &str = "\
 usage: cargo xtask test
        cargo xtask bench NAME [ARGUMENTS]
+       cargo xtask paths [--update]     counts the instructions of sending and receiving (needs valgrind)
 
 benchmarks (NAME --help tells their arguments):
   ring   the channel between two processes, as ratios to the floor
@@ -26,6 +29,8 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["test"] => test(),
+        ["paths"] => check_paths(false),
+        ["paths", "--update"] => check_paths(true),
         ["bench", name, arguments @ ..] => bench(name, arguments),
         _ => usage(),
     }
@@ -46,7 +51,30 @@ fn test() -> ExitCode {
     }
     eprintln!("== models of the protocols: tests/loom");
     let models = ["test", "--release", "--package", "tidegate", "--test", "loom", "--target-dir", "target/loom"];
-    cargo(&models, Some("--cfg loom")).into()
+    let code = cargo(&models, Some("--cfg loom"));
+    if code != 0 {
+        return code.into();
+    }
+    if paths::can_count() {
+        eprintln!("== instructions of sending and receiving: cargo xtask paths");
+        return check_paths(false);
+    }
+    if std::env::var_os("CI").is_some() {
+        eprintln!("valgrind is missing: it counts the instructions of sending and receiving");
+        return ExitCode::FAILURE;
+    }
+    eprintln!("== instructions of sending and receiving: not counted, valgrind is missing");
+    ExitCode::SUCCESS
+}
+
+fn check_paths(update: bool) -> ExitCode {
+    match paths::run(update) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn bench(name: &str, arguments: &[&str]) -> ExitCode {
