@@ -17,10 +17,11 @@ use crate::shm::window::Shared;
 use crate::sync::wait::{WaitPoint, burst, wait};
 
 /// Messages in a row after which a sender is taken to be streaming.
-const STREAK: u32 = 16;
-/// Pauses before a streaming sender is looked after again, about a microsecond: a receiver at its heels would take from
-/// it, with every message, the line that it is about to write.
-const LEAD_POLLS: u32 = 64;
+const STREAK_MIN: u32 = 16;
+/// Pauses, at most, before a streaming sender is looked after again: some microseconds. A receiver at its heels would
+/// take from it, with every message, the line that it is about to write. It pauses once for each message of the streak,
+/// which is about as long as the streak took, so the lead that the sender gets doubles until it is large enough.
+const LEAD_PAUSES_MAX: u32 = 256;
 
 /// Receives the messages of every sender. Closing is dropping.
 #[derive(Debug)]
@@ -177,8 +178,9 @@ impl Receiver {
             self.streak = self.streak.saturating_add(1);
             return Ok(found);
         }
-        if std::mem::take(&mut self.streak) >= STREAK {
-            (0..LEAD_POLLS).for_each(|_| std::hint::spin_loop());
+        let streak = std::mem::take(&mut self.streak);
+        if streak >= STREAK_MIN {
+            (0..streak.min(LEAD_PAUSES_MAX)).for_each(|_| std::hint::spin_loop());
         }
         match burst(&self.core.receiver_wait, || self.lanes.peek().transpose()) {
             Some(found) => Ok(found?),
