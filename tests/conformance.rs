@@ -169,6 +169,12 @@ fn a_closed_receiver_refuses_what_is_new_and_drains_what_is_old() {
     assert_eq!(drained.unwrap(), [[0], [1], [2]]);
     assert_eq!(receiver.try_recv().unwrap_err(), TryRecvError::Disconnected);
     assert!(channel.is_empty());
+    let taken = channel.receiver().unwrap_err();
+    assert!(matches!(taken, ChannelError::ReceiverTaken { .. }), "it drains until it is dropped: {taken}");
+    drop(receiver);
+    let mut receiver = channel.receiver().unwrap();
+    sender.send(b"open again").unwrap();
+    assert_eq!(*receiver.recv().unwrap(), *b"open again");
 }
 
 #[test]

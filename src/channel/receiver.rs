@@ -71,7 +71,7 @@ impl Receiver {
         let _lock = core.lock_structure()?;
         // Edge `receiver-attached`, reading end: what the receiver before has released, this one does not see again.
         let present = core.control.receiver.load(Acquire);
-        if present != 0 && present != RECEIVER_GONE && !core.participants.sweep(present)? {
+        if present != 0 && present != RECEIVER_GONE && !core.participants.sweep(presence::receiver_of(present))? {
             return Err(ChannelError::ReceiverTaken { pid: present as u32 });
         }
         // Before anybody sees this receiver: a lane that cannot be read must not look like a receiver that has closed.
@@ -155,10 +155,16 @@ impl Receiver {
     /// before can still be received, and then this end gets `Disconnected`, too. A claim that was made before can still
     /// be committed, and received by a later call.
     pub fn close(&mut self) {
-        self.closed = true;
-        let receiver = &self.core.control.receiver;
-        let _taken_over_if_it_differs =
-            receiver.compare_exchange(self.membership.word(), RECEIVER_GONE, AcqRel, Relaxed);
+        let word = self.membership.word();
+        if !self.closed {
+            self.closed = true;
+            self.leave_place(word, presence::closing(word));
+        }
+    }
+
+    /// V4: puts another word in this receiver's place and wakes every sender to see it.
+    fn leave_place(&self, from: u64, to: u64) {
+        let _taken_over_if_it_differs = self.core.control.receiver.compare_exchange(from, to, AcqRel, Relaxed);
         for lane in 0..self.core.lanes_used() {
             if let Ok(point) = self.core.sender_wait(lane) {
                 point.event.wake_all();
@@ -304,7 +310,8 @@ impl Drop for Receiver {
         if self.membership.is_inherited() {
             return;
         }
-        self.close();
+        let word = self.membership.word();
+        self.leave_place(if self.closed { presence::closing(word) } else { word }, RECEIVER_GONE);
     }
 }
 

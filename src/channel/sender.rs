@@ -12,7 +12,6 @@ use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::ring::layout::Lane;
 use crate::ring::producer::{Producer, Reservation};
 use crate::ring::resize::found;
-use crate::shm::layout::RECEIVER_GONE;
 use crate::shm::participants::{Membership, Role};
 use crate::shm::window::Shared;
 use crate::sync::clock::now_ns;
@@ -148,7 +147,7 @@ impl Sender {
         if len > max as usize {
             return Err(TrySendError::TooLong { bytes: len, max });
         }
-        if self.core.control.receiver.load(Relaxed) == RECEIVER_GONE {
+        if presence::refuses(self.core.control.receiver.load(Relaxed)) {
             return Err(TrySendError::Disconnected);
         }
         self.producer.reserve(len as u32).map_err(|_| TrySendError::Full)
@@ -274,7 +273,7 @@ impl DerefMut for Claim<'_> {
 /// The receiver's death, if the one that was there has died. Told once: the place is free for another afterwards.
 pub(super) fn dead_receiver<T>(core: &Core) -> Option<Result<T, SendError>> {
     let receiver = core.control.receiver.load(Acquire);
-    if receiver == 0 || receiver == RECEIVER_GONE || !core.participants.sweep(receiver).unwrap_or(false) {
+    if receiver == 0 || presence::refuses(receiver) || !core.participants.sweep(receiver).unwrap_or(false) {
         return None;
     }
     let freed = core.control.receiver.compare_exchange(receiver, 0, AcqRel, Relaxed).is_ok();

@@ -60,15 +60,16 @@ pub(crate) fn sleep<T>(
         return Some(value); // W4
     }
     let mut sleepers = SLEEPERS.lock();
-    // An endpoint has one task: what an earlier one of it waited for is over.
-    sleepers.all.retain(|other| !std::ptr::eq(&*other.point, &**point));
+    // An endpoint has one task: what an earlier one of it waited for is over. Dropped without the lock, since dropping a
+    // task may run anything.
+    let _over: Vec<Sleeper> = sleepers.all.extract_if(.., |other| std::ptr::eq(&*other.point, &**point)).collect();
     sleepers.all.push(Sleeper { point: point.clone(), sleep, task: task.clone() });
     BELL.fetch_add(1, Release);
     let process = std::process::id();
     if sleepers.thread_of != process {
-        sleepers.thread_of = process;
         let thread = std::thread::Builder::new().name("tidegate-reactor".into());
         let _runs_on = thread.spawn(run).expect("a thread for the tasks of this process");
+        sleepers.thread_of = process;
     }
     drop(sleepers);
     let _fails_only_on_a_bad_address = futex::wake(&BELL, futex::Flags::empty(), 1);
