@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tidegate_training::{Evaluation, TrainParams, ValidParams, evaluate, read_directory, train};
+use tidegate_training::{ArrivalTrace, Evaluation, TrainParams, ValidParams, evaluate, read_directory, train};
 
 use crate::failure::Failure;
 
@@ -51,9 +51,20 @@ impl Recipe {
     }
 }
 
+impl Recipe {
+    /// The traces, with a word about each that is not whole.
+    fn traces(&self) -> Result<Vec<ArrivalTrace>, Failure> {
+        let traces = read_directory(&self.traces)?;
+        for trace in traces.iter().filter(|trace| trace.is_cut_short) {
+            eprintln!("{} ends inside a frame, as after a crash of its recorder: used up to there", trace.name);
+        }
+        Ok(traces)
+    }
+}
+
 pub(crate) fn run_train(command: &Train) -> Result<(), Failure> {
     let params = command.recipe.check()?;
-    let traces = read_directory(&command.recipe.traces)?;
+    let traces = command.recipe.traces()?;
     let (file, evaluation) = train(&traces, &params)?;
     write_whole(&command.output, &file.to_json()?)?;
     print_table(&evaluation);
@@ -63,7 +74,7 @@ pub(crate) fn run_train(command: &Train) -> Result<(), Failure> {
 
 pub(crate) fn run_evaluate(command: &Evaluate) -> Result<(), Failure> {
     let params = command.recipe.check()?;
-    let evaluation = evaluate(&read_directory(&command.recipe.traces)?, &params)?;
+    let evaluation = evaluate(&command.recipe.traces()?, &params)?;
     if command.json {
         let json = serde_json::to_string(&evaluation).map_err(|e| Failure::Corrupt(e.to_string()))?;
         println!("{json}");

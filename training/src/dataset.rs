@@ -27,6 +27,8 @@ pub struct ArrivalTrace {
     pub sha256: String,
     /// Nanoseconds since the first event, ascending, and bytes of each message.
     pub events: Vec<(u64, u32)>,
+    /// Whether the recording ends inside a frame: its recorder was killed, or the file was cut.
+    pub is_cut_short: bool,
 }
 
 /// Traces could not be read.
@@ -48,7 +50,7 @@ pub enum DatasetError {
         path: PathBuf,
     },
     /// The file is not a trace, or damaged.
-    #[error("{} is not a sound arrival trace: {what}; it must be gzip of CSV with the columns t_ns,bytes", path.display())]
+    #[error("{} is not a sound trace: {what}; it must be what `tidegate record` wrote ({RECORDED_SUFFIX}), or gzip of CSV with the columns t_ns,bytes ({SUFFIX})", path.display())]
     Corrupt {
         /// The file.
         path: PathBuf,
@@ -95,7 +97,8 @@ pub fn read_trace(path: &Path) -> Result<ArrivalTrace, DatasetError> {
 fn recorded_trace(name: &str, bytes: &[u8]) -> Result<ArrivalTrace, String> {
     let mut rate = ServiceRate::default();
     let mut events = Vec::new();
-    for sample in TraceReader::new(bytes).map_err(|e| e.to_string())? {
+    let mut reader = TraceReader::new(bytes).map_err(|e| e.to_string())?;
+    for sample in reader.by_ref() {
         let sample = sample.map_err(|e| e.to_string())?;
         let Some(seen) = rate.observe(&sample) else { continue };
         let offered = seen.demand.arrivals * seen.service_bytes * sample.tick_ns as f64 / TICK_NS as f64;
@@ -107,7 +110,13 @@ fn recorded_trace(name: &str, bytes: &[u8]) -> Result<ArrivalTrace, String> {
     if events.len() < 2 {
         return Err(format!("messages arrived in {} of its ticks, at least 2 are needed", events.len()));
     }
-    Ok(ArrivalTrace { family: family(name).into(), name: name.into(), sha256: digest(bytes), events })
+    Ok(ArrivalTrace {
+        family: family(name).into(),
+        name: name.into(),
+        sha256: digest(bytes),
+        events,
+        is_cut_short: reader.is_cut_short(),
+    })
 }
 
 fn digest(bytes: &[u8]) -> String {
@@ -120,7 +129,13 @@ fn digest(bytes: &[u8]) -> String {
 /// A sentence that says what is wrong, with the line where there is one.
 pub fn parse_trace(name: &str, packed: &[u8]) -> Result<ArrivalTrace, String> {
     let events = read_events(GzDecoder::new(packed))?;
-    Ok(ArrivalTrace { family: family(name).into(), name: name.into(), sha256: digest(packed), events })
+    Ok(ArrivalTrace {
+        family: family(name).into(),
+        name: name.into(),
+        sha256: digest(packed),
+        events,
+        is_cut_short: false,
+    })
 }
 
 /// Reads the rows of a trace, already unpacked.

@@ -155,7 +155,8 @@ mod tests {
     #[test]
     fn rows_are_what_the_live_forecast_would_see() {
         let events: Vec<_> = (0..20_000u64).map(|i| (i * 1000 + i % 13, 100)).collect();
-        let trace = ArrivalTrace { name: "x".into(), family: "x".into(), sha256: String::new(), events };
+        let trace =
+            ArrivalTrace { name: "x".into(), family: "x".into(), sha256: String::new(), events, is_cut_short: false };
         let params = TrainParams::default().check().unwrap();
         let made = series(&trace, 0.85, &params);
         let arrivals = arrivals_a_tick(&trace.events, 0.85);

@@ -68,3 +68,24 @@ fn the_live_forecast_agrees_with_the_trained_regression() {
         assert!((trained - live).abs() <= 1e-9 * trained.max(1.0), "{trained} {live}");
     }
 }
+
+#[test]
+fn a_recording_that_was_cut_is_told_from_a_whole_one() {
+    let channel = tidegate::Channel::options().create_anonymous().unwrap();
+    let (mut sender, mut receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
+    let mut recording = Vec::new();
+    let mut ticks = 0;
+    tidegate::telemetry::record(&channel, "cut", std::time::Duration::from_micros(100), &mut recording, |_| {
+        sender.send(&[0; 100]).unwrap();
+        drop(receiver.recv().unwrap());
+        ticks += 1;
+        ticks < 50
+    })
+    .unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("channel.tgtrace");
+    for (bytes, cut) in [(recording.len(), false), (recording.len() - 7, true)] {
+        std::fs::write(&path, &recording[..bytes]).unwrap();
+        assert_eq!(read_directory(directory.path()).unwrap()[0].is_cut_short, cut);
+    }
+}

@@ -93,15 +93,16 @@ pub(crate) fn run(command: &Demo, interrupted: &Arc<AtomicBool>) -> Result<(), F
             return Err(Failure::Interrupted);
         }
     }
-    if let Some(history) = finished.first().and_then(|run| run.history.as_ref()) {
-        picture::draw(&command.picture, history)?;
-        eprintln!("picture of the adaptive run: {}", command.picture.display());
-    }
     let results: Vec<_> = finished.iter().map(|run| &run.result).collect();
     if command.json {
         report::print_json(&results)?
     } else {
         report::print_table(&results)
+    }
+    // After the results, which a picture that cannot be written must not cost.
+    if let Some(history) = finished.first().and_then(|run| run.history.as_ref()) {
+        picture::draw(&command.picture, history)?;
+        eprintln!("picture of the adaptive run: {}", command.picture.display());
     }
     if results.iter().all(|result| result.is_sound()) {
         Ok(())
