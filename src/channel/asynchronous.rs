@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use futures_sink::Sink;
 
-use crate::channel::error::{RecvError, SendError, TrySendError};
+use crate::channel::error::{RecvError, SendError};
 use crate::channel::receiver::{Guard, Receiver};
 use crate::channel::sender::{Claim, Sender, dead_receiver};
 use crate::ring::consumer::Frame;
@@ -161,9 +161,7 @@ impl AsyncSender {
     /// # Panics
     /// Panics if it must wait and the process cannot start a thread.
     pub async fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
-        let mut claim = self.claim(message.len()).await?;
-        claim.copy_from_slice(message);
-        claim.commit();
+        self.claim(message.len()).await?.commit_copy(message);
         Ok(())
     }
 
@@ -188,20 +186,14 @@ impl AsyncSender {
     fn poll_reserve(&mut self, len: usize, context: &Context<'_>) -> Poll<Result<Reservation, SendError>> {
         let Self { sender, wait, .. } = self;
         let (point, core) = (sender.wait_point(), sender.core());
-        let look = || match sender.try_reserve(len) {
-            Err(TrySendError::Full) => None,
-            other => Some(other.map_err(SendError::from)),
-        };
-        wait.poll(&point, context, look, || dead_receiver(&core))
+        wait.poll(&point, context, || sender.poll_reserve(len), || dead_receiver(&core))
     }
 
     fn poll_unsent(&mut self, context: &Context<'_>) -> Poll<Result<(), SendError>> {
         let Some(len) = self.unsent.as_ref().map(Vec::len) else { return Poll::Ready(Ok(())) };
         let reservation = ready!(self.poll_reserve(len, context))?;
         if let Some(message) = self.unsent.take() {
-            let mut claim = self.sender.claimed(reservation);
-            claim.copy_from_slice(&message);
-            claim.commit();
+            self.sender.claimed(reservation).commit_copy(&message);
         }
         Poll::Ready(Ok(()))
     }
@@ -226,13 +218,9 @@ impl Sink<Vec<u8>> for AsyncSender {
         let this = self.get_mut();
         assert!(this.unsent.is_none(), "start_send before poll_ready was ready");
         // What can be refused for good is refused here and not at the flush; a full channel is for the flush.
-        match this.sender.try_reserve(message.len()) {
-            Err(TrySendError::Full) => this.unsent = Some(message),
-            other => {
-                let mut claim = this.sender.claimed(other?);
-                claim.copy_from_slice(&message);
-                claim.commit();
-            }
+        match this.sender.poll_reserve(message.len()) {
+            None => this.unsent = Some(message),
+            Some(outcome) => this.sender.claimed(outcome?).commit_copy(&message),
         }
         Ok(())
     }

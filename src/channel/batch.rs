@@ -87,9 +87,7 @@ impl Receiver {
     /// # Panics
     /// Panics if `max` is 0.
     pub fn recv_batch(&mut self, max: usize) -> Result<RecvBatch<'_>, RecvError> {
-        assert!(max > 0, "a batch of at most 0 messages");
-        let (lane, first) = self.next_frame(None)?;
-        Ok(self.batch(lane, first, max)?)
+        self.recv_batch_until(max, None)
     }
 
     /// Up to `max` messages of one sender, waiting for the first at most `timeout`.
@@ -100,23 +98,15 @@ impl Receiver {
     /// # Panics
     /// Panics if `max` is 0.
     pub fn recv_batch_timeout(&mut self, max: usize, timeout: Duration) -> Result<RecvBatch<'_>, RecvError> {
-        assert!(max > 0, "a batch of at most 0 messages");
-        let (lane, first) = self.next_frame(Some(deadline(timeout)))?;
-        Ok(self.batch(lane, first, max)?)
+        self.recv_batch_until(max, Some(deadline(timeout)))
     }
 
-    fn batch(
-        &mut self,
-        lane: usize,
-        first: crate::ring::consumer::Frame,
-        max: usize,
-    ) -> Result<RecvBatch<'_>, TryRecvError> {
+    fn recv_batch_until(&mut self, max: usize, deadline_ns: Option<u64>) -> Result<RecvBatch<'_>, RecvError> {
+        assert!(max > 0, "a batch of at most 0 messages");
+        let (lane, first) = self.next_frame(deadline_ns)?;
         self.frames.clear();
-        self.lanes.all[lane].consumer.peek_batch(first, max, &mut self.frames).map_err(|e| TryRecvError::Corrupt {
-            lane,
-            position: e.position,
-            word: e.word,
-        })?;
+        let peeked = self.lanes.all[lane].consumer.peek_batch(first, max, &mut self.frames);
+        peeked.map_err(|found| TryRecvError::corrupt(lane, found))?;
         Ok(RecvBatch { receiver: self, lane })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::channel::error::ChannelError;
+use crate::channel::error::{ChannelError, TryRecvError};
 use crate::channel::layout::{self, ABI_HASH};
 use crate::channel::options::{ChannelOptions, CheckedOptions};
 use crate::channel::{Receiver, Sender};
@@ -148,11 +148,7 @@ impl Channel {
     pub fn set_wait_strategy(&self, strategy: WaitStrategy) {
         self.core.control.strategy.store(strategy.to_word(), Relaxed);
         self.core.receiver_wait.event.wake_all();
-        for lane in 0..self.core.lanes_used() {
-            if let Ok(point) = self.core.sender_wait(lane) {
-                point.event.wake_all();
-            }
-        }
+        self.core.wake_senders();
     }
 
     /// Bytes of memory behind the channel now: its control words and every ring in use.
@@ -179,6 +175,15 @@ impl Core {
     /// Where the sender of `lane` waits.
     pub(crate) fn sender_wait(&self, lane: usize) -> Result<Shared<WaitPoint>, ShmError> {
         words_at(&self.segment, layout::sender_wait_offset(lane))
+    }
+
+    /// Wakes every sender, also those that attached since the receiver last looked.
+    pub(crate) fn wake_senders(&self) {
+        for lane in 0..self.lanes_used() {
+            if let Ok(point) = self.sender_wait(lane) {
+                point.event.wake_all();
+            }
+        }
     }
 
     pub(crate) fn area(&self, lane: usize) -> Result<Window, ShmError> {
@@ -221,6 +226,12 @@ impl Drop for StructureLock<'_> {
 }
 
 impl ChannelError {
+    pub(crate) fn corrupt(lane: usize, found: RingCorrupt) -> Self {
+        Self::Corrupt { lane, position: found.position, word: found.word }
+    }
+}
+
+impl TryRecvError {
     pub(crate) fn corrupt(lane: usize, found: RingCorrupt) -> Self {
         Self::Corrupt { lane, position: found.position, word: found.word }
     }

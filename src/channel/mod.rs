@@ -6,6 +6,7 @@ mod core;
 mod error;
 mod layout;
 mod options;
+mod place;
 mod presence;
 mod receiver;
 mod resize;

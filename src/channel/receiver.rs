@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::channel::core::Core;
 use crate::channel::error::{ChannelError, RecvError, TryRecvError};
+use crate::channel::place;
 use crate::channel::presence::{self, Arrivals};
 use crate::channel::sender::deadline;
 use crate::prim::Ordering::{AcqRel, Acquire, Relaxed};
@@ -71,7 +72,7 @@ impl Receiver {
         let _lock = core.lock_structure()?;
         // Edge `receiver-attached`, reading end: what the receiver before has released, this one does not see again.
         let present = core.control.receiver.load(Acquire);
-        if present != 0 && present != RECEIVER_GONE && !core.participants.sweep(presence::receiver_of(present))? {
+        if present != 0 && present != RECEIVER_GONE && !core.participants.sweep(place::receiver_of(present))? {
             return Err(ChannelError::ReceiverTaken { pid: present as u32 });
         }
         // Before anybody sees this receiver: a lane that cannot be read must not look like a receiver that has closed.
@@ -122,13 +123,8 @@ impl Receiver {
     /// [`TryRecvError::Empty`] if there is none, [`TryRecvError::Disconnected`] if none will come.
     #[inline]
     pub fn try_recv(&mut self) -> Result<Guard<'_>, TryRecvError> {
-        if let Some((lane, frame)) = self.lanes.peek()? {
-            return Ok(Guard { receiver: self, lane, frame });
-        }
-        match self.poll()? {
-            Some((lane, frame)) => Ok(Guard { receiver: self, lane, frame }),
-            None => Err(TryRecvError::Empty),
-        }
+        let (lane, frame) = self.poll()?.ok_or(TryRecvError::Empty)?;
+        Ok(self.guard(lane, frame))
     }
 
     /// Copies of the messages, one after the other, waiting for each; ends when every sender has closed.
@@ -158,24 +154,20 @@ impl Receiver {
         let word = self.membership.word();
         if !self.closed {
             self.closed = true;
-            self.leave_place(word, presence::closing(word));
+            self.leave_place(word, place::closing(word));
         }
     }
 
     /// V4: puts another word in this receiver's place and wakes every sender to see it.
     fn leave_place(&self, from: u64, to: u64) {
         let _taken_over_if_it_differs = self.core.control.receiver.compare_exchange(from, to, AcqRel, Relaxed);
-        for lane in 0..self.core.lanes_used() {
-            if let Ok(point) = self.core.sender_wait(lane) {
-                point.event.wake_all();
-            }
-        }
+        self.core.wake_senders();
     }
 
     #[inline]
     fn recv_until(&mut self, deadline_ns: Option<u64>) -> Result<Guard<'_>, RecvError> {
         let (lane, frame) = self.next_frame(deadline_ns)?;
-        Ok(Guard { receiver: self, lane, frame })
+        Ok(self.guard(lane, frame))
     }
 
     #[inline]
@@ -210,6 +202,7 @@ impl Receiver {
     }
 
     /// The guard of a frame that was found.
+    #[inline]
     pub(super) fn guard(&mut self, lane: usize, frame: Frame) -> Guard<'_> {
         Guard { receiver: self, lane, frame }
     }
@@ -227,7 +220,7 @@ impl Receiver {
         }
         let arrivals = Arrivals::seen(&self.core.control.senders_attached);
         let known = self.lanes.all.len();
-        self.meet_lanes().map_err(|_| self.corrupt_lane(known))?;
+        self.meet_lanes().map_err(|_| TryRecvError::Corrupt { lane: known, position: 0, word: 0 })?;
         let alone =
             !self.lanes.all.is_empty() && self.lanes.all.iter().all(|lane| presence::is_free(&lane.words.shape.owner));
         // Owners first, then what they committed, then whether another came meanwhile.
@@ -237,10 +230,6 @@ impl Receiver {
             }
             found => Ok(found),
         }
-    }
-
-    fn corrupt_lane(&self, lane: usize) -> TryRecvError {
-        TryRecvError::Corrupt { lane, position: 0, word: 0 }
     }
 
     /// A sender's death, once what it committed has been received.
@@ -294,7 +283,7 @@ impl ReceiverLane {
     fn peek(&mut self, lane: usize) -> Result<Option<(usize, Frame)>, TryRecvError> {
         match self.consumer.peek() {
             Ok(found) => Ok(found.map(|frame| (lane, frame))),
-            Err(e) => Err(TryRecvError::Corrupt { lane, position: e.position, word: e.word }),
+            Err(found) => Err(TryRecvError::corrupt(lane, found)),
         }
     }
 
@@ -311,7 +300,7 @@ impl Drop for Receiver {
             return;
         }
         let word = self.membership.word();
-        self.leave_place(if self.closed { presence::closing(word) } else { word }, RECEIVER_GONE);
+        self.leave_place(if self.closed { place::closing(word) } else { word }, RECEIVER_GONE);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::channel::core::{Core, StructureLock};
 use crate::channel::error::{ChannelError, SendError, TrySendError};
-use crate::channel::{presence, resize};
+use crate::channel::{place, presence, resize};
 use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::ring::layout::Lane;
 use crate::ring::producer::{Producer, Reservation};
@@ -91,9 +91,7 @@ impl Sender {
     /// All but [`SendError::Stalled`].
     #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
-        let mut claim = self.claim(message.len())?;
-        claim.copy_from_slice(message);
-        claim.commit();
+        self.claim(message.len())?.commit_copy(message);
         Ok(())
     }
 
@@ -102,9 +100,7 @@ impl Sender {
     /// # Errors
     /// [`SendError::Stalled`] when the time is over.
     pub fn send_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<(), SendError> {
-        let mut claim = self.claim_until(message.len(), Some(deadline(timeout)))?;
-        claim.copy_from_slice(message);
-        claim.commit();
+        self.claim_until(message.len(), Some(deadline(timeout)))?.commit_copy(message);
         Ok(())
     }
 
@@ -114,9 +110,7 @@ impl Sender {
     /// [`TrySendError::Full`] if there is none.
     #[inline]
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), TrySendError> {
-        let mut claim = self.try_claim(message.len())?;
-        claim.copy_from_slice(message);
-        claim.commit();
+        self.try_claim(message.len())?.commit_copy(message);
         Ok(())
     }
 
@@ -138,7 +132,7 @@ impl Sender {
     #[inline]
     pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_>, TrySendError> {
         let reservation = self.try_reserve(len).inspect_err(|error| self.count_rejected(*error))?;
-        Ok(Claim { sender: self, reservation })
+        Ok(self.claimed(reservation))
     }
 
     #[inline]
@@ -147,10 +141,18 @@ impl Sender {
         if len > max as usize {
             return Err(TrySendError::TooLong { bytes: len, max });
         }
-        if presence::refuses(self.core.control.receiver.load(Relaxed)) {
+        if place::refuses(self.core.control.receiver.load(Relaxed)) {
             return Err(TrySendError::Disconnected);
         }
         self.producer.reserve(len as u32).map_err(|_| TrySendError::Full)
+    }
+
+    /// Room, or why there will be none; `None` while the ring is full. For waits.
+    pub(super) fn poll_reserve(&mut self, len: usize) -> Option<Result<Reservation, SendError>> {
+        match self.try_reserve(len) {
+            Err(TrySendError::Full) => None,
+            other => Some(other.map_err(SendError::from)),
+        }
     }
 
     #[cold]
@@ -167,7 +169,7 @@ impl Sender {
             Err(TrySendError::Full) => self.wait_for_room(len, deadline_ns)?,
             other => other?,
         };
-        Ok(Claim { sender: self, reservation })
+        Ok(self.claimed(reservation))
     }
 
     #[cold]
@@ -175,10 +177,7 @@ impl Sender {
         let point = self.sender_wait.clone();
         let core = Arc::clone(&self.core);
         let sender = RefCell::new(self);
-        let poll = || match sender.borrow_mut().try_reserve(len) {
-            Err(TrySendError::Full) => None,
-            other => Some(other.map_err(SendError::from)),
-        };
+        let poll = || sender.borrow_mut().poll_reserve(len);
         if let Some(outcome) = burst(&point, poll) {
             return outcome;
         }
@@ -187,6 +186,7 @@ impl Sender {
     }
 
     /// The claim on what was reserved last.
+    #[inline]
     pub(super) fn claimed(&mut self, reservation: Reservation) -> Claim<'_> {
         Claim { sender: self, reservation }
     }
@@ -241,6 +241,13 @@ impl Claim<'_> {
         self.sender.commit(self.reservation, self.reservation.len());
     }
 
+    /// Fills the claim with `message`, which is as long, and sends it.
+    #[inline]
+    pub(super) fn commit_copy(mut self, message: &[u8]) {
+        self.copy_from_slice(message);
+        self.commit();
+    }
+
     /// Sends nothing, as dropping the claim does.
     pub fn abort(self) {}
 
@@ -273,7 +280,7 @@ impl DerefMut for Claim<'_> {
 /// The receiver's death, if the one that was there has died. Told once: the place is free for another afterwards.
 pub(super) fn dead_receiver<T>(core: &Core) -> Option<Result<T, SendError>> {
     let receiver = core.control.receiver.load(Acquire);
-    if receiver == 0 || presence::refuses(receiver) || !core.participants.sweep(receiver).unwrap_or(false) {
+    if receiver == 0 || place::refuses(receiver) || !core.participants.sweep(receiver).unwrap_or(false) {
         return None;
     }
     let freed = core.control.receiver.compare_exchange(receiver, 0, AcqRel, Relaxed).is_ok();

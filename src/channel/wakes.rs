@@ -30,7 +30,7 @@ fn unless_it_sleeps_on<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'sta
     }
 }
 
-/// Waits until `parks` says that somebody has gone to sleep once more than before.
+/// Waits until `parks`, a count of sleeps, says that somebody has gone to sleep.
 fn until_asleep(parks: impl Fn() -> u64) {
     while parks() == 0 {
         thread::yield_now();

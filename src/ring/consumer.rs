@@ -19,8 +19,6 @@ pub(crate) struct Consumer {
     ring: Ring,
     position: u64,
     messages: u64,
-    /// Pads and moves passed in the look that goes on.
-    hops: u32,
     classes: std::ops::RangeInclusive<u8>,
 }
 
@@ -46,7 +44,6 @@ impl Consumer {
             ring: Ring::of(cursor.class),
             position: cursor.position,
             messages: lane.consumer.messages.load(Relaxed),
-            hops: 0,
             lane,
             area,
             classes,
@@ -56,38 +53,56 @@ impl Consumer {
     /// The next committed frame, if there is one now.
     #[inline]
     pub(crate) fn peek(&mut self) -> Result<Option<Frame>, RingCorrupt> {
-        // C1: edge `committed` (and `closed`), reading end. Read once, checked, then used.
-        let word = self.ring.word(&self.area, self.position).load(Acquire);
+        let word = self.header(self.position);
+        if let Some(frame) = self.frame(self.position, word) {
+            return Ok(Some(frame));
+        }
+        if word == FrameHeader::Empty.to_word() {
+            // A frame's header and the end of a payload of up to 64 bytes are on two lines: have both on the way.
+            self.area.prefetch(self.ring.offset(self.position + LINE));
+            return Ok(None);
+        }
+        self.peek_past(word)
+    }
+
+    /// The header at `position`. Read once; to be checked, then used.
+    #[inline]
+    fn header(&self, position: u64) -> u64 {
+        // C1: edge `committed` (and `closed`), reading end.
+        self.ring.word(&self.area, position).load(Acquire)
+    }
+
+    /// The frame at `position` whose header is `word`; `None` if it says something else, or cannot be.
+    #[inline]
+    fn frame(&self, position: u64, word: u64) -> Option<Frame> {
         match FrameHeader::from_word(word) {
-            Some(FrameHeader::Data { len }) if frame_bytes(len) <= self.ring.to_end(self.position) => {
-                Ok(Some(Frame { position: self.position, len }))
+            Some(FrameHeader::Data { len }) if frame_bytes(len) <= self.ring.to_end(position) => {
+                Some(Frame { position, len })
             }
-            Some(FrameHeader::Empty) => {
-                // A frame's header and the end of a payload of up to 64 bytes are on two lines: have both on the way.
-                self.area.prefetch(self.ring.offset(self.position + LINE));
-                Ok(None)
-            }
-            _ => self.peek_past(word),
+            _ => None,
         }
     }
 
-    /// The next committed frame after what `word`, which is no frame, says: C2.
+    /// The next committed frame after what `word`, which is neither a frame nor empty, says: C2.
     #[cold]
-    fn peek_past(&mut self, word: u64) -> Result<Option<Frame>, RingCorrupt> {
-        let corrupt = RingCorrupt { position: self.position, word };
-        match FrameHeader::from_word(word) {
-            Some(FrameHeader::Pad) => self.position += self.ring.to_end(self.position),
-            Some(FrameHeader::Closed { class }) if class != self.ring.class && self.classes.contains(&class) => {
-                self.ring = Ring::of(class);
-                self.publish(); // edge `passed`, writing end
-            }
-            _ => return Err(corrupt),
-        }
-        self.hops += 1;
+    fn peek_past(&mut self, mut word: u64) -> Result<Option<Frame>, RingCorrupt> {
         // An honest lane has at most a pad and a move before a frame; each further pair needs another move.
-        let found = if self.hops < HOPS_MAX { self.peek() } else { Ok(None) };
-        self.hops = 0;
-        found
+        for _ in 1..HOPS_MAX {
+            match FrameHeader::from_word(word) {
+                Some(FrameHeader::Empty) => return Ok(None),
+                Some(FrameHeader::Pad) => self.position += self.ring.to_end(self.position),
+                Some(FrameHeader::Closed { class }) if class != self.ring.class && self.classes.contains(&class) => {
+                    self.ring = Ring::of(class);
+                    self.publish(); // edge `passed`, writing end
+                }
+                _ => return Err(RingCorrupt { position: self.position, word }),
+            }
+            word = self.header(self.position);
+            if let Some(frame) = self.frame(self.position, word) {
+                return Ok(Some(frame));
+            }
+        }
+        Ok(None)
     }
 
     /// Adds to `frames` what is committed after the frame peeked last, `first` included, to the end of the ring or to
@@ -100,18 +115,17 @@ impl Consumer {
             if frames.len() >= max {
                 break;
             }
-            // C1: edge `committed`, reading end.
-            let word = self.ring.word(&self.area, position).load(Acquire);
-            let corrupt = RingCorrupt { position, word };
-            match FrameHeader::from_word(word).ok_or(corrupt)? {
-                FrameHeader::Data { len } if frame_bytes(len) <= self.ring.to_end(position) => {
-                    frames.push(Frame { position, len });
-                    position += frame_bytes(len);
-                }
-                FrameHeader::Data { .. } => return Err(corrupt),
-                FrameHeader::Pad => position += self.ring.to_end(position), // C2
+            let word = self.header(position);
+            if let Some(frame) = self.frame(position, word) {
+                frames.push(frame);
+                position += frame_bytes(frame.len);
+                continue;
+            }
+            match FrameHeader::from_word(word) {
+                Some(FrameHeader::Pad) => position += self.ring.to_end(position), // C2
                 // The ring after it is for the next look: it is entered only once this one has been read.
-                FrameHeader::Empty | FrameHeader::Closed { .. } => break,
+                Some(FrameHeader::Empty | FrameHeader::Closed { .. }) => break,
+                _ => return Err(RingCorrupt { position, word }),
             }
         }
         Ok(())

@@ -41,19 +41,14 @@ fn script(seed: u64) -> Vec<Step> {
         let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         (mixed ^ mixed >> 27) % bound
     };
-    let step = |kind, below: &mut dyn FnMut(u64) -> u64| match kind {
+    let step = |_| match below(8) {
         0..=2 => Step::Send { words: below(3) as u32 },
         3 => Step::Receive,
         4 => Step::ReceiveBatch,
         5 => Step::SendBatch,
         _ => Step::Resize { class: *CLASSES.start() + below(3) as u8 },
     };
-    (0..STEPS)
-        .map(|_| {
-            let kind = below(8);
-            step(kind, &mut below)
-        })
-        .collect()
+    (0..STEPS).map(step).collect()
 }
 
 /// A lane, who uses it now, and what must come of it.

@@ -17,6 +17,9 @@ use crate::shm::process::{is_proven_dead, own_start_time};
 use crate::shm::segment::Segment;
 use crate::shm::window::Shared;
 
+/// Where a participant word holds the role.
+pub(crate) const ROLE_SHIFT: u32 = 62;
+
 /// What a participant does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -194,7 +197,7 @@ impl Drop for Membership {
 /// word, whichever processes they are of and whatever pids these have.
 fn word_of(role: Role, claims: u64, slot: usize) -> u64 {
     let generation = claims & 0x003f_ffff;
-    u64::from(role as u8) << 62 | generation << 40 | (slot as u64) << 32 | u64::from(std::process::id())
+    u64::from(role as u8) << ROLE_SHIFT | generation << 40 | (slot as u64) << 32 | u64::from(std::process::id())
 }
 
 fn slot_of(word: u64) -> usize {

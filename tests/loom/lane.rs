@@ -54,6 +54,14 @@ fn send_of(len: u32, producer: &mut Producer, value: u64) -> Result<(), RingFull
     Ok(())
 }
 
+/// As `send`, to a batch.
+fn append(producer: &mut Producer, value: u64) -> Result<(), RingFull> {
+    let reservation = producer.reserve(8)?;
+    producer.write_word(reservation, value);
+    producer.append(reservation, 8);
+    Ok(())
+}
+
 fn receive(consumer: &mut Consumer) -> Option<u64> {
     let frame = consumer.peek().unwrap()?;
     let value = consumer.read_word(frame);
@@ -130,9 +138,7 @@ fn a_batch_is_seen_whole_or_not_at_all() {
         let (mut producer, mut consumer) = (model.producer(), model.consumer());
         let sender = thread::spawn(move || {
             for value in 1..=2 {
-                let reservation = producer.reserve(8).unwrap();
-                producer.write_word(reservation, value);
-                producer.append(reservation, 8);
+                append(&mut producer, value).unwrap();
             }
             assert!(producer.commit_batch());
         });
@@ -160,12 +166,8 @@ fn batches_go_round_the_ring() {
         let sender = thread::spawn(move || {
             let mut next = 1;
             while next <= 6 {
-                match producer.reserve(8) {
-                    Ok(reservation) => {
-                        producer.write_word(reservation, next);
-                        producer.append(reservation, 8);
-                        next += 1;
-                    }
+                match append(&mut producer, next) {
+                    Ok(()) => next += 1,
                     Err(RingFull) => {
                         producer.commit_batch();
                         thread::yield_now();

@@ -1,0 +1,39 @@
+//! What stands in the receiver's place: whether it takes messages, and who it is. Step V4 of `PROTOCOL.md`.
+
+use crate::shm::participants::{ROLE_SHIFT, Role};
+
+/// Bits of a participant word that hold the role; a receiver's are all set.
+const ROLE: u64 = (Role::Receiver as u64) << ROLE_SHIFT;
+const _: () =
+    assert!(ROLE.leading_ones() == u64::BITS - ROLE_SHIFT, "a receiver without its role has none of the bits");
+
+/// V4: what a receiver leaves in its place while it refuses messages and drains what is there: its word without a role.
+pub(crate) fn closing(word: u64) -> u64 {
+    word & !ROLE
+}
+
+/// The participant word of the receiver whose place holds `word`, which is neither 0 nor that of one that has gone.
+pub(crate) fn receiver_of(word: u64) -> u64 {
+    word | ROLE
+}
+
+/// Whether the receiver whose place holds `word` takes no more messages. Nobody there yet refuses nothing.
+#[inline]
+pub(crate) fn refuses(word: u64) -> bool {
+    // All ones: gone. From 1 to the largest word without a role: closing.
+    word == u64::MAX || word.wrapping_sub(1) < 1 << ROLE_SHIFT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_receivers_place_says_whether_it_takes_messages() {
+        let open = ROLE | 7 << 40 | 3 << 32 | 4711;
+        assert!(!refuses(0) && !refuses(open));
+        assert!(refuses(closing(open)) && refuses(u64::MAX));
+        assert_eq!(receiver_of(closing(open)), open);
+        assert_eq!(receiver_of(open), open);
+    }
+}
