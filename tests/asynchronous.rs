@@ -126,3 +126,40 @@ async fn more_tasks_than_one_call_can_wait_for_are_all_woken() {
         assert_eq!(task.await.unwrap(), i.to_le_bytes());
     }
 }
+
+#[tokio::test]
+async fn a_future_that_is_dropped_waits_no_more() {
+    let channel = channel();
+    let (mut sender, mut receiver) = endpoints(&channel);
+    assert!(tokio::time::timeout(Duration::from_millis(1), receiver.recv()).await.is_err());
+    while tokio::time::timeout(Duration::from_millis(1), sender.send(&[0; 1000])).await.is_ok() {}
+    for waits in [channel.view().receiver_waits, channel.view().lanes[0].sender_waits.clone()] {
+        assert_eq!((waits.waits, waits.histogram.iter().sum()), (1, 1), "it has ended");
+    }
+}
+
+struct PanickingTask;
+
+impl std::task::Wake for PanickingTask {
+    fn wake(self: std::sync::Arc<Self>) {
+        panic!("this task's executor has a fault");
+    }
+}
+
+#[tokio::test]
+async fn a_waker_that_panics_takes_no_other_task_with_it() {
+    let (faulty, sound) = (channel(), channel());
+    let (mut faulty_sender, mut faulty_receiver) = endpoints(&faulty);
+    let task = std::sync::Arc::new(PanickingTask).into();
+    let mut receiving = std::pin::pin!(faulty_receiver.recv());
+    assert!(receiving.as_mut().poll(&mut std::task::Context::from_waker(&task)).is_pending());
+    faulty_sender.send(b"wakes it").await.unwrap();
+    let (mut sender, mut receiver) = endpoints(&sound);
+    let sending = tokio::spawn(async move {
+        for i in 0..MESSAGES {
+            sender.send(&i.to_le_bytes()).await.unwrap();
+        }
+    });
+    expect_all(&mut receiver).await;
+    sending.await.unwrap();
+}

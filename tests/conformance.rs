@@ -200,12 +200,19 @@ fn values_of_a_type_cross_in_place_and_other_messages_stay() {
     assert_eq!(*receiver.recv().unwrap(), [1, 2, 3]);
     assert_eq!(*receiver.try_recv().unwrap(), [4, 5, 6]);
     assert_eq!(receiver.recv_timeout(Duration::from_secs(10)).unwrap()[2], 9);
-    let mut sender = sender.into_inner();
-    sender.send(b"no such value").unwrap();
-    for _ in 0..2 {
-        assert_eq!(receiver.recv().unwrap_err(), RecvError::WrongSize { bytes: 13, expected: 24 });
+    let (mut sender, mut other) = (sender.into_inner(), channel.typed_sender::<[u64; 3]>().unwrap());
+    for _ in 0..3 {
+        sender.send(b"no such value").unwrap();
+        other.send(&[10, 11, 12]).unwrap();
+        if receiver.recv().is_ok_and(|value| *value == [10, 11, 12]) {
+            other.send(&[10, 11, 12]).unwrap();
+        }
+        for _ in 0..3 {
+            assert_eq!(receiver.recv().unwrap_err(), RecvError::WrongSize { bytes: 13, expected: 24 });
+        }
+        assert_eq!(*receiver.recv_bytes().unwrap(), *b"no such value");
+        assert_eq!(*receiver.recv().unwrap(), [10, 11, 12]);
     }
-    assert_eq!(*receiver.into_inner().recv().unwrap(), *b"no such value");
     let refused = channel.typed_sender::<[u64; 1000]>().unwrap_err();
     assert!(matches!(refused, ChannelError::TypeTooLarge { bytes: 8000, max: 1024 }), "{refused}");
 }

@@ -50,33 +50,45 @@ pub struct AsyncSender {
 /// A wait that may go on over several polls.
 #[derive(Debug, Default)]
 struct Wait {
-    began_ns: Option<u64>,
+    ongoing: Option<Ongoing>,
     peers_checked_ns: u64,
 }
 
+/// Books the end of a wait when it is dropped.
+#[derive(Debug)]
+struct Ongoing {
+    point: Shared<WaitPoint>,
+    began_ns: u64,
+}
+
+impl Drop for Ongoing {
+    fn drop(&mut self) {
+        self.point.counters.end(self.began_ns);
+    }
+}
+
 impl Wait {
-    fn begin(&mut self, point: &WaitPoint) {
-        if self.began_ns.is_none() {
-            let now = now_ns();
-            point.counters.begin(now);
-            (self.began_ns, self.peers_checked_ns) = (Some(now), now);
+    fn begin(&mut self, point: &Shared<WaitPoint>) {
+        if self.ongoing.is_none() {
+            let began_ns = now_ns();
+            point.counters.begin(began_ns);
+            self.ongoing = Some(Ongoing { point: point.clone(), began_ns });
+            self.peers_checked_ns = began_ns;
         }
     }
 
     /// Whether it is time to see if the peers still live.
     fn peers_due(&mut self) -> bool {
         let now = now_ns();
-        let due = self.began_ns.is_some() && now - self.peers_checked_ns >= PEER_CHECK_NS;
+        let due = self.ongoing.is_some() && now - self.peers_checked_ns >= PEER_CHECK_NS;
         if due {
             self.peers_checked_ns = now;
         }
         due
     }
 
-    fn end(&mut self, point: &WaitPoint) {
-        if let Some(began_ns) = self.began_ns.take() {
-            point.counters.end(began_ns);
-        }
+    fn end(&mut self) {
+        self.ongoing = None;
     }
 
     /// One poll of a wait at `point`.
@@ -98,11 +110,23 @@ impl Wait {
         }
         match found {
             Some(value) => {
-                self.end(point);
+                self.end();
                 Poll::Ready(value)
             }
             None => Poll::Pending,
         }
+    }
+}
+
+/// An endpoint whose future may be dropped while it waits: then it waits no more.
+struct Cancellable<'a, E> {
+    endpoint: &'a mut E,
+    wait: fn(&mut E) -> &mut Wait,
+}
+
+impl<E> Drop for Cancellable<'_, E> {
+    fn drop(&mut self) {
+        (self.wait)(self.endpoint).end();
     }
 }
 
@@ -115,7 +139,10 @@ impl AsyncReceiver {
     /// # Panics
     /// Panics if it must wait and the process cannot start a thread.
     pub async fn recv(&mut self) -> Result<Guard<'_>, RecvError> {
-        let (lane, frame) = poll_fn(|context| self.poll_frame(context)).await?;
+        let (lane, frame) = {
+            let future = Cancellable { endpoint: &mut *self, wait: |receiver| &mut receiver.wait };
+            poll_fn(|context| future.endpoint.poll_frame(context)).await?
+        };
         Ok(self.receiver.guard(lane, frame))
     }
 
@@ -173,8 +200,11 @@ impl AsyncSender {
     /// # Panics
     /// As [`AsyncSender::send`].
     pub async fn claim(&mut self, len: usize) -> Result<Claim<'_>, SendError> {
-        poll_fn(|context| self.poll_unsent(context)).await?;
-        let reservation = poll_fn(|context| self.poll_reserve(len, context)).await?;
+        let reservation = {
+            let future = Cancellable { endpoint: &mut *self, wait: |sender| &mut sender.wait };
+            poll_fn(|context| future.endpoint.poll_unsent(context)).await?;
+            poll_fn(|context| future.endpoint.poll_reserve(len, context)).await?
+        };
         Ok(self.sender.claimed(reservation))
     }
 

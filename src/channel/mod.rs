@@ -11,6 +11,8 @@ mod presence;
 mod receiver;
 mod resize;
 mod sender;
+#[cfg(test)]
+mod spoilt;
 mod typed;
 mod view;
 #[cfg(test)]

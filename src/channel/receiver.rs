@@ -268,9 +268,11 @@ impl Lanes {
         let lanes = self.all.len();
         for step in 0..lanes {
             let lane = if self.next + step < lanes { self.next + step } else { self.next + step - lanes };
-            if let Some(found) = self.all[lane].peek(lane)? {
+            let found = self.all[lane].peek(lane);
+            if !matches!(found, Ok(None)) {
+                // A lane that cannot be read does not stand before the others for ever.
                 self.next = if lane + 1 < lanes { lane + 1 } else { 0 };
-                return Ok(Some(found));
+                return found;
             }
         }
         Ok(None)
@@ -301,6 +303,15 @@ impl Drop for Receiver {
         }
         let word = self.membership.word();
         self.leave_place(if self.closed { place::closing(word) } else { word }, RECEIVER_GONE);
+    }
+}
+
+impl Guard<'_> {
+    /// Leaves the message in the channel, as the one that is received next.
+    pub(super) fn leave(self) {
+        self.receiver.lanes.next = self.lane;
+        // Forgotten, it is not released.
+        std::mem::forget(self);
     }
 }
 

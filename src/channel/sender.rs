@@ -38,30 +38,42 @@ impl Sender {
     pub(crate) fn attach(core: &Arc<Core>) -> Result<Self, ChannelError> {
         let membership = core.participants.join(Role::Sender)?;
         let lock = core.lock_structure()?;
-        let lane = Self::take_lane(core, &membership)?;
-        let words = core.lane(lane)?;
-        let attached = Self::ready_ring(core, &lock, lane, &words);
-        if attached.is_err() {
-            words.shape.owner.store(0, Release);
-        }
-        let sender_wait = core.sender_wait(lane)?;
-        let producer = attached?;
-        presence::arrive(&core.control.senders_attached);
-        Ok(Self { producer, lane: words, sender_wait, membership, core: Arc::clone(core) })
-    }
-
-    /// Finds a lane without a living owner; the structure lock keeps others from doing the same.
-    fn take_lane(core: &Core, membership: &Membership) -> Result<usize, ChannelError> {
         let lanes = core.geometry.lanes_max as usize;
+        let mut refused = ChannelError::TooManySenders { lanes };
         for lane in 0..lanes {
             let words = core.lane(lane)?;
-            let owner = words.shape.owner.load(Acquire);
-            if owner == 0 || core.participants.sweep(owner)? {
-                words.shape.owner.store(membership.word(), Release);
-                return Ok(lane);
+            if !Self::take_lane(core, &words, &membership)? {
+                continue;
+            }
+            let sender_wait = core.sender_wait(lane)?;
+            match Self::ready_ring(core, &lock, lane, &words) {
+                Ok(producer) => {
+                    presence::arrive(&core.control.senders_attached);
+                    return Ok(Self { producer, lane: words, sender_wait, membership, core: Arc::clone(core) });
+                }
+                Err(error) => {
+                    presence::leave(&words.shape.owner, membership.word());
+                    // It may have been the last one to leave.
+                    core.receiver_wait.event.wake_all();
+                    refused = error;
+                }
+            }
+            // A lane that some peer has spoilt is no reason to refuse the others.
+            if !matches!(refused, ChannelError::Corrupt { .. }) {
+                break;
             }
         }
-        Err(ChannelError::TooManySenders { lanes })
+        Err(refused)
+    }
+
+    /// Takes the lane if it has no living owner; the structure lock keeps others from doing the same.
+    fn take_lane(core: &Core, words: &Lane, membership: &Membership) -> Result<bool, ChannelError> {
+        let owner = words.shape.owner.load(Acquire);
+        let is_free = owner == 0 || core.participants.sweep(owner)?;
+        if is_free {
+            words.shape.owner.store(membership.word(), Release);
+        }
+        Ok(is_free)
     }
 
     fn ready_ring(core: &Core, lock: &StructureLock<'_>, lane: usize, words: &Lane) -> Result<Producer, ChannelError> {

@@ -129,7 +129,7 @@ impl<T: FromBytes + Immutable + KnownLayout> TypedReceiver<T> {
     ///
     /// # Errors
     /// As [`Receiver::recv`]; [`RecvError::WrongSize`] if the next message is no value of this type. It stays the next
-    /// message: [`TypedReceiver::into_inner`] is the way to it.
+    /// message: [`TypedReceiver::recv_bytes`] is the way past it.
     #[inline]
     pub fn recv(&mut self) -> Result<TypedGuard<'_, T>, RecvError> {
         Ok(TypedGuard::of(self.receiver.recv()?)?)
@@ -152,6 +152,14 @@ impl<T: FromBytes + Immutable + KnownLayout> TypedReceiver<T> {
         TypedGuard::of(self.receiver.try_recv()?)
     }
 
+    /// The next message, whether or not it is a value of this type.
+    ///
+    /// # Errors
+    /// As [`Receiver::recv`].
+    pub fn recv_bytes(&mut self) -> Result<Guard<'_>, RecvError> {
+        self.receiver.recv()
+    }
+
     /// The receiver of bytes.
     pub fn into_inner(self) -> Receiver {
         self.receiver
@@ -165,8 +173,7 @@ impl<'a, T: FromBytes + Immutable + KnownLayout> TypedGuard<'a, T> {
         if bytes == size_of::<T>() {
             return Ok(Self { guard, is: PhantomData });
         }
-        // Forgotten, it is not released: nothing is lost.
-        std::mem::forget(guard);
+        guard.leave();
         Err(TryRecvError::WrongSize { bytes, expected: size_of::<T>() })
     }
 }

@@ -11,8 +11,8 @@ use crate::sync::wait::{WAIT_BUCKETS, WaitPoint, WaitStrategy};
 /// One look at a channel's positions and counters. All counters only grow.
 ///
 /// The words are read one after another while traffic flows, so the view is not one instant. Received counts are read
-/// first, and a sender counts a message just after it is visible: at most one message a lane can show as received and
-/// not yet as sent.
+/// first, and a sender counts a message, or a batch, just after it is visible: at most that many messages a lane can show
+/// as received and not yet as sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelView {
     /// When it was taken, nanoseconds on CLOCK_MONOTONIC.
@@ -32,7 +32,7 @@ pub struct ChannelView {
 pub struct LaneView {
     /// Process of the sender, if one is attached.
     pub sender_pid: Option<u32>,
-    /// Messages committed, one late at most.
+    /// Messages committed, late by one commit at most.
     pub sent_messages: u64,
     /// Ring bytes those took: headers, payload and padding.
     pub sent_bytes: u64,

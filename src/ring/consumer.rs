@@ -105,30 +105,25 @@ impl Consumer {
         Ok(None)
     }
 
-    /// Adds to `frames` what is committed after the frame peeked last, `first` included, to the end of the ring or to
-    /// `max` frames.
-    pub(crate) fn peek_batch(&self, first: Frame, max: usize, frames: &mut Vec<Frame>) -> Result<(), RingCorrupt> {
+    /// Adds to `frames` what is committed after the frame peeked last, `first` included, to the end of the ring, to
+    /// `max` frames or to what is none: what stands there is for the next look.
+    pub(crate) fn peek_batch(&self, first: Frame, max: usize, frames: &mut Vec<Frame>) {
         frames.push(first);
         let mut position = first.position + frame_bytes(first.len);
-        // Two words a frame: its pad may come before it.
-        for _ in 0..max.saturating_mul(2) {
-            if frames.len() >= max {
-                break;
-            }
+        // No producer is a whole ring ahead, so one that seems to be is not followed in circles.
+        let end = first.position + self.ring.bytes();
+        while frames.len() < max && position < end {
             let word = self.header(position);
             if let Some(frame) = self.frame(position, word) {
                 frames.push(frame);
                 position += frame_bytes(frame.len);
-                continue;
-            }
-            match FrameHeader::from_word(word) {
-                Some(FrameHeader::Pad) => position += self.ring.to_end(position), // C2
-                // The ring after it is for the next look: it is entered only once this one has been read.
-                Some(FrameHeader::Empty | FrameHeader::Closed { .. }) => break,
-                _ => return Err(RingCorrupt { position, word }),
+            } else if word == FrameHeader::Pad.to_word() {
+                position += self.ring.to_end(position); // C2
+            } else {
+                // Another ring is entered only once this one has been read.
+                return;
             }
         }
-        Ok(())
     }
 
     /// Gives the bytes of a batch back to the producer, all at once: C4.

@@ -28,7 +28,7 @@ pub(crate) struct Lane {
 pub(crate) struct Side {
     /// [`crate::ring::word::Cursor`]; written by this side only. The other side's copies may be older, never newer.
     pub(crate) cursor: AtomicU64,
-    /// Messages committed, or released. Written by this side, read by telemetry, one message late at most.
+    /// Messages committed, or released. Written by this side, read by telemetry, one commit late at most.
     pub(crate) messages: AtomicU64,
 }
 

@@ -7,6 +7,8 @@
 pub(crate) mod consumer;
 #[cfg(all(test, not(loom)))]
 mod deaths;
+#[cfg(all(test, not(loom)))]
+mod hostile;
 pub(crate) mod layout;
 pub(crate) mod producer;
 pub(crate) mod resize;

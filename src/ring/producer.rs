@@ -78,38 +78,46 @@ impl Producer {
     }
 
     fn walk(&mut self) -> Result<(), RingCorrupt> {
-        // A dead producer is at most one pad, one frame and one move ahead of its cursor.
-        for _ in 0..4 {
+        // By P2 a dead producer is ahead of its cursor by less than its ring's bytes, whether by a frame or by a batch.
+        let mut end = self.position + self.ring.bytes();
+        let mut moved = false;
+        while self.position < end {
             let word = self.ring.word(&self.area, self.position).load(Acquire);
             let corrupt = RingCorrupt { position: self.position, word };
             match FrameHeader::from_word(word).ok_or(corrupt)? {
-                FrameHeader::Empty => {
-                    // Before the offer is cleared, as in `enter`: edge `moved` promises the cursor.
-                    self.publish();
-                    if let Offer::Taken { class } = Offer::from_word(self.lane.shape.offer.load(Acquire)) {
-                        if class == self.ring.class {
-                            self.lane.shape.offer.store(Offer::None.to_word(), Release);
-                        } else if self.classes.contains(&class) {
-                            self.enter(class);
-                        } else {
-                            return Err(corrupt);
-                        }
-                    }
-                    return Ok(());
-                }
+                FrameHeader::Empty => return self.end_walk(corrupt),
                 FrameHeader::Pad => self.position += self.ring.to_end(self.position),
                 FrameHeader::Data { len } if frame_bytes(len) <= self.ring.to_end(self.position) => {
                     self.position += frame_bytes(len);
                     self.messages = self.messages.wrapping_add(1);
                 }
-                FrameHeader::Closed { class } if self.classes.contains(&class) => {
+                // It publishes each move before its next one.
+                FrameHeader::Closed { class } if !moved && self.classes.contains(&class) => {
+                    moved = true;
                     self.ring = Ring::of(class);
                     self.start = self.position;
+                    end = self.position + self.ring.bytes();
                 }
                 _ => return Err(corrupt),
             }
         }
         Err(RingCorrupt { position: self.position, word: self.ring.word(&self.area, self.position).load(Relaxed) })
+    }
+
+    /// Stands at the first uncommitted header; completes a move that the dead producer began.
+    fn end_walk(&mut self, corrupt: RingCorrupt) -> Result<(), RingCorrupt> {
+        // Before the offer is cleared, as in `enter`: edge `moved` promises the cursor.
+        self.publish();
+        if let Offer::Taken { class } = Offer::from_word(self.lane.shape.offer.load(Acquire)) {
+            if class == self.ring.class {
+                self.lane.shape.offer.store(Offer::None.to_word(), Release);
+            } else if self.classes.contains(&class) {
+                self.enter(class);
+            } else {
+                return Err(corrupt);
+            }
+        }
+        Ok(())
     }
 
     /// Finds room for `len` payload bytes, which must not exceed half the ring less two words.

@@ -59,9 +59,11 @@ pub(crate) struct Participant {
     pub(crate) start_time: AtomicU64,
     /// Inode of the process's pid namespace: only inside it does the pid mean anything.
     pub(crate) pid_namespace: AtomicU64,
+    /// Inode of its time namespace: only inside it does the start time.
+    pub(crate) time_namespace: AtomicU64,
     /// Claims of this slot so far; written under the slot's lock.
     pub(crate) claims: AtomicU64,
-    pub(crate) _pad: [AtomicU64; 4],
+    pub(crate) _pad: [AtomicU64; 3],
 }
 
 /// The words that say how a channel is used and tuned.

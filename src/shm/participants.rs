@@ -97,7 +97,8 @@ impl ParticipantTable {
             let word = word_of(role, claims, slot);
             // Written under the slot's lock and before the slot is taken, so that nobody judges its new occupant by the
             // start time of the one before.
-            entry.pid_namespace.store(pid_namespace(), Relaxed);
+            entry.pid_namespace.store(namespace("pid"), Relaxed);
+            entry.time_namespace.store(namespace("time"), Relaxed);
             entry.start_time.store(own_start_time(), Relaxed);
             // Edge `slot-claimed`: to the Acquire load in `occupant`. The lock is held before the slot is, so an
             // occupied slot with a free lock proves death.
@@ -120,7 +121,7 @@ impl ParticipantTable {
     pub(crate) fn is_dead(&self, slot: usize, occupant: Occupant) -> Result<bool, ShmError> {
         self.check_not_forked()?;
         let Some(entry) = self.shared.slots.get(slot) else { return Ok(false) };
-        let same_namespace = entry.pid_namespace.load(Relaxed) == pid_namespace();
+        let same_namespace = entry.pid_namespace.load(Relaxed) == namespace("pid");
         if same_namespace && occupant.pid == std::process::id() {
             // Its lock, if this process holds it, is on the same descriptor and says nothing.
             return Ok(self.was_of_an_earlier_process(entry, occupant));
@@ -128,16 +129,14 @@ impl ParticipantTable {
         if !locks::held_by_another(&*self.segment, locks::participant(slot))? {
             return Ok(entry.owner.load(Acquire) == occupant.word);
         }
-        let recorded = entry.start_time.load(Relaxed);
-        if !same_namespace || recorded == 0 {
-            return Ok(false);
-        }
-        Ok(is_proven_dead(occupant.pid, recorded) && entry.owner.load(Acquire) == occupant.word)
+        Ok(same_namespace
+            && is_proven_dead(occupant.pid, comparable_start_time(entry))
+            && entry.owner.load(Acquire) == occupant.word)
     }
 
     /// Whether an occupant that has this process's id had it before this process.
     fn was_of_an_earlier_process(&self, entry: &Participant, occupant: Occupant) -> bool {
-        let (recorded, own) = (entry.start_time.load(Relaxed), own_start_time());
+        let (recorded, own) = (comparable_start_time(entry), own_start_time());
         recorded != 0 && own != 0 && recorded != own && entry.owner.load(Acquire) == occupant.word
     }
 
@@ -208,9 +207,16 @@ fn clear(owner: &AtomicU64, word: u64) -> bool {
     owner.compare_exchange(word, 0, AcqRel, Relaxed).is_ok()
 }
 
-fn pid_namespace() -> u64 {
+/// When the participant's process started, as this process would see it; 0 where that cannot be told, since another time
+/// namespace shifts it (`time_namespaces(7)`).
+fn comparable_start_time(entry: &Participant) -> u64 {
+    if entry.time_namespace.load(Relaxed) == namespace("time") { entry.start_time.load(Relaxed) } else { 0 }
+}
+
+/// Inode of this process's namespace of that kind; 0 where there is none (`namespaces(7)`).
+fn namespace(kind: &str) -> u64 {
     use std::os::unix::fs::MetadataExt;
-    std::fs::metadata("/proc/self/ns/pid").map_or(0, |m| m.ino())
+    std::fs::metadata(format!("/proc/self/ns/{kind}")).map_or(0, |m| m.ino())
 }
 
 #[cfg(test)]
@@ -262,6 +268,9 @@ mod tests {
         let occupant = table.occupant(first.slot).unwrap();
         table.shared.slots[first.slot].start_time.fetch_sub(1, Relaxed);
         assert!(table.is_dead(first.slot, occupant).unwrap());
+        table.shared.slots[first.slot].time_namespace.fetch_add(1, Relaxed);
+        assert!(!table.is_dead(first.slot, occupant).unwrap(), "its clock may be shifted");
+        table.shared.slots[first.slot].time_namespace.fetch_sub(1, Relaxed);
         table.shared.slots[first.slot].start_time.fetch_add(1, Relaxed);
         assert!(!table.is_dead(first.slot, occupant).unwrap());
     }

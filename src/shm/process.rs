@@ -1,19 +1,27 @@
-//! What the kernel says about a process (`proc(5)`).
+//! What the kernel says about a process (`proc(5)`, `kill(2)`).
 
-use std::io::ErrorKind;
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
-/// Whether the process `pid` that started at `start_time` (clock ticks since boot) has ended.
+/// Whether the process `pid` that started at `start_time` (clock ticks since boot; 0 if not known) has ended.
 ///
-/// False where the kernel does not tell: `/proc` is missing or shows another pid namespace, or it could not be read
-/// because this process has no descriptor or memory left.
+/// False where the kernel does not tell: `/proc` is missing, shows another pid namespace, or hides the process.
 pub(crate) fn is_proven_dead(pid: u32, start_time: u64) -> bool {
-    if start_time == 0 || !proc_shows_this_namespace() {
+    if !proc_shows_this_namespace() {
         return false;
     }
-    match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => Stat::parse(&stat).is_some_and(|stat| stat.has_ended() || stat.start_time != start_time),
-        Err(e) => e.kind() == ErrorKind::NotFound || e.raw_os_error() == Some(libc::ESRCH),
+    let is_another = |stat: &Stat| start_time != 0 && stat.start_time != start_time;
+    match std::fs::read(format!("/proc/{pid}/stat")) {
+        Ok(stat) => Stat::parse(&stat).is_some_and(|stat| stat.has_ended() || is_another(&stat)),
+        // A mount with `hidepid` hides the living, too.
+        Err(_) => is_no_process(pid),
     }
+}
+
+/// Whether the kernel knows no process of that number, dead or alive, in this pid namespace.
+fn is_no_process(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
 }
 
 /// Start time of this process, clock ticks since boot; 0 where it cannot be told.
@@ -22,7 +30,7 @@ pub(crate) fn own_start_time() -> u64 {
     if !proc_shows_this_namespace() {
         return 0;
     }
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok();
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok();
     stat.and_then(|stat| Stat::parse(&stat)).map_or(0, |stat| stat.start_time)
 }
 
@@ -40,9 +48,10 @@ struct Stat {
 }
 
 impl Stat {
-    fn parse(stat: &str) -> Option<Self> {
-        // The command may hold spaces and parentheses; the fields follow its last one, state (field 3) first.
-        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    fn parse(stat: &[u8]) -> Option<Self> {
+        // The command may hold any bytes; the fields follow its last parenthesis, state (field 3) first.
+        let command_end = stat.iter().rposition(|&byte| byte == b')')?;
+        let fields: Vec<&str> = str::from_utf8(&stat[command_end + 1..]).ok()?.split_whitespace().collect();
         Some(Self {
             state: fields.first()?.chars().next()?,
             threads: fields.get(17)?.parse().ok()?,
@@ -64,11 +73,11 @@ mod tests {
     fn a_process_is_dead_once_it_has_exited_and_not_before() {
         let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
         let pid = child.id();
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap();
         let start = Stat::parse(&stat).unwrap().start_time;
         assert!(!is_proven_dead(pid, start));
         assert!(is_proven_dead(pid, start - 1), "another process had this id before");
-        assert!(!is_proven_dead(pid, 0), "without a start time nothing is proven");
+        assert!(!is_proven_dead(pid, 0), "without a start time any process of that id may be the one");
         child.kill().unwrap();
         while !is_proven_dead(pid, start) {
             std::thread::yield_now();
@@ -78,14 +87,27 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_exists_is_none_that_does_not() {
+        assert!(!is_no_process(std::process::id()));
+        assert!(!is_no_process(1), "of another user, perhaps");
+        assert!(!is_no_process(0) && !is_no_process(u32::MAX), "not numbers of processes");
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        assert!(is_no_process(child.id()));
+    }
+
+    #[test]
     fn a_zombie_whose_threads_run_on_has_not_ended() {
         let tail = |threads| format!("0 0 0 0 0 0 0 0 0 0 0 0 0 0 20 0 {threads} 0 777 0");
-        let parse = |state: &str, threads| Stat::parse(&format!("1 (a) b) {state} {}", tail(threads))).unwrap();
+        let parse = |state: &str, threads| {
+            let command = b"1 (a) \xff) ".as_slice();
+            Stat::parse(&[command, format!("{state} {}", tail(threads)).as_bytes()].concat()).unwrap()
+        };
         assert_eq!(parse("S", 3).start_time, 777);
         assert!(!parse("Z", 2).has_ended());
         assert!(parse("Z", 1).has_ended());
         assert!(parse("X", 1).has_ended());
         assert!(!parse("S", 1).has_ended());
-        assert!(Stat::parse("1 (short) S 0").is_none());
+        assert!(Stat::parse(b"1 (short) S 0").is_none());
     }
 }

@@ -5,6 +5,7 @@
 
 pub(crate) mod eventcount;
 pub(crate) mod fences;
+pub(crate) mod per_process;
 
 #[cfg(not(loom))]
 pub(crate) mod clock;

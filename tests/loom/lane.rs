@@ -149,7 +149,7 @@ fn a_batch_is_seen_whole_or_not_at_all() {
             }
         };
         let mut frames = Vec::new();
-        consumer.peek_batch(first, 8, &mut frames).unwrap();
+        consumer.peek_batch(first, 8, &mut frames);
         let values: Vec<_> = frames.iter().map(|&frame| consumer.read_word(frame)).collect();
         assert_eq!(values, [1, 2], "one commit, so whoever sees the first frame sees the second");
         consumer.release_batch(&frames);
@@ -184,7 +184,7 @@ fn batches_go_round_the_ring() {
                 continue;
             };
             frames.clear();
-            consumer.peek_batch(first, 2, &mut frames).unwrap();
+            consumer.peek_batch(first, 2, &mut frames);
             for &frame in &frames {
                 assert_eq!(consumer.read_word(frame), expected);
                 expected += 1;

@@ -18,6 +18,7 @@ mod sync;
 
 mod eventcount;
 mod lane;
+mod per_process;
 mod presence;
 
 /// Runs `check` through its interleavings, with at most `preemptions` involuntary switches of thread. Two or three find
