@@ -31,6 +31,7 @@ fn a_receiver_hears_the_others() {
     }
     let outcomes: Vec<_> = (0..6).map(|_| receiver.try_recv().map(|message| message.to_vec())).collect();
     assert_eq!(outcomes.iter().filter(|outcome| matches!(outcome, Ok(message) if message == b"sound")).count(), 3);
-    let corrupt = |outcome: &&Result<_, _>| matches!(outcome, Err(TryRecvError::Corrupt { lane: 0, word: NO_HEADER, .. }));
+    let corrupt =
+        |outcome: &&Result<_, _>| matches!(outcome, Err(TryRecvError::Corrupt { lane: 0, word: NO_HEADER, .. }));
     assert_eq!(outcomes.iter().filter(corrupt).count(), 3, "{outcomes:?}");
 }

@@ -241,7 +241,8 @@ fn no_death_in_a_long_life_loses_or_doubles_what_was_committed() {
 
 #[test]
 fn no_death_in_any_short_life_loses_or_doubles_what_was_committed() {
-    const STEPS: [Step; 4] = [Step::SendBatch { messages: 5 }, Step::Receive, Step::Resize { class: 7 }, Step::Resize { class: 8 }];
+    const STEPS: [Step; 4] =
+        [Step::SendBatch { messages: 5 }, Step::Receive, Step::Resize { class: 7 }, Step::Resize { class: 8 }];
     let segment = segment();
     let mut deaths = 0;
     for number in 0..STEPS.len().pow(SHORT_STEPS) {

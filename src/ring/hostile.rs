@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::prim::Ordering::Relaxed;
+use crate::ring::Ring;
 use crate::ring::consumer::{Consumer, Frame};
 use crate::ring::layout::Lane;
 use crate::ring::producer::Producer;
 use crate::ring::resize;
 use crate::ring::word::{Cursor, FrameHeader};
-use crate::ring::Ring;
 use crate::shm::segment::Segment;
 use crate::shm::window::{Shared, Window};
 
