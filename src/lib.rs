@@ -23,7 +23,9 @@ pub mod model;
 pub mod telemetry;
 
 #[cfg(not(loom))]
-pub use channel::{AsyncReceiver, AsyncSender, Channel, ChannelOptions, Claim, Guard, Receiver, Resize, Sender};
+pub use channel::{
+    AsyncReceiver, AsyncSender, Channel, ChannelOptions, Claim, Guard, Receiver, Receivers, Resize, Sender,
+};
 #[cfg(not(loom))]
 pub use shm::ShmError;
 #[cfg(not(loom))]

@@ -41,7 +41,7 @@ pub(crate) fn run(command: &Record, interrupted: &Arc<AtomicBool>) -> Result<(),
     let tick = Duration::from_micros(command.tick_us);
     let mut met = false;
     let recorded = record(&channel, &command.channel, tick, BufWriter::new(file), |sample| {
-        let present = sample.senders > 0 || channel.view().receiver_pid.is_some();
+        let present = sample.senders > 0 || !channel.view().receiver_pids.is_empty();
         let over = met && !present;
         met |= present;
         !over && began.elapsed() < limit && !interrupted.load(Ordering::Relaxed)

@@ -91,10 +91,10 @@ impl Wait {
         self.ongoing = None;
     }
 
-    /// One poll of a wait at `point`.
+    /// One poll of a wait at `point`, booked at `own`.
     fn poll<T>(
         &mut self,
-        point: &Shared<WaitPoint>,
+        (own, point): (&Shared<WaitPoint>, &Shared<WaitPoint>),
         context: &Context<'_>,
         mut look: impl FnMut() -> Option<T>,
         check_peers: impl FnOnce() -> Option<T>,
@@ -104,9 +104,9 @@ impl Wait {
             found = check_peers();
         }
         if found.is_none() {
-            self.begin(point);
-            point.counters.park();
-            found = reactor::sleep(point, context.waker(), look);
+            self.begin(own);
+            own.counters.park();
+            found = reactor::sleep((own, point), context.waker(), look);
         }
         match found {
             Some(value) => {
@@ -153,10 +153,10 @@ impl AsyncReceiver {
 
     fn poll_frame(&mut self, context: &Context<'_>) -> Poll<Result<(usize, Frame), RecvError>> {
         let Self { receiver, wait } = self;
-        let point = receiver.wait_point();
+        let (own, point) = receiver.wait_points();
         let receiver = std::cell::RefCell::new(receiver);
         let look = || receiver.borrow_mut().poll().map_err(RecvError::from).transpose();
-        wait.poll(&point, context, look, || receiver.borrow_mut().dead_sender())
+        wait.poll((&own, &point), context, look, || receiver.borrow_mut().dead_sender())
     }
 }
 
@@ -216,7 +216,7 @@ impl AsyncSender {
     fn poll_reserve(&mut self, len: usize, context: &Context<'_>) -> Poll<Result<Reservation, SendError>> {
         let Self { sender, wait, .. } = self;
         let (point, core) = (sender.wait_point(), sender.core());
-        wait.poll(&point, context, || sender.poll_reserve(len), || dead_receiver(&core))
+        wait.poll((&point, &point), context, || sender.poll_reserve(len), || dead_receiver(&core))
     }
 
     fn poll_unsent(&mut self, context: &Context<'_>) -> Poll<Result<(), SendError>> {

@@ -105,7 +105,7 @@ impl Receiver {
         assert!(max > 0, "a batch of at most 0 messages");
         let (lane, first) = self.next_frame(deadline_ns)?;
         self.frames.clear();
-        self.lanes.all[lane].consumer.peek_batch(first, max, &mut self.frames);
+        self.lanes.peek_batch(lane, first, max, &mut self.frames);
         Ok(RecvBatch { receiver: self, lane })
     }
 }
@@ -119,8 +119,8 @@ impl RecvBatch<'_> {
 
     /// The messages, first sent first.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        let consumer = &self.receiver.lanes.all[self.lane].consumer;
-        self.receiver.frames.iter().map(|&frame| consumer.payload(frame))
+        let lane = &self.receiver.lanes.all[self.lane];
+        self.receiver.frames.iter().map(|&frame| lane.payload(frame))
     }
 }
 
@@ -130,14 +130,12 @@ impl Index<usize> for RecvBatch<'_> {
     /// # Panics
     /// Panics if `index` is not less than [`RecvBatch::len`].
     fn index(&self, index: usize) -> &[u8] {
-        self.receiver.lanes.all[self.lane].consumer.payload(self.receiver.frames[index])
+        self.receiver.lanes.all[self.lane].payload(self.receiver.frames[index])
     }
 }
 
 impl Drop for RecvBatch<'_> {
     fn drop(&mut self) {
-        let lane = &mut self.receiver.lanes.all[self.lane];
-        lane.consumer.release_batch(&self.receiver.frames);
-        lane.sender_wait.event.notify();
+        self.receiver.lanes.all[self.lane].release_batch(&self.receiver.frames);
     }
 }

@@ -10,7 +10,7 @@ use crate::channel::layout::{self, ABI_HASH};
 use crate::channel::options::{ChannelOptions, CheckedOptions};
 use crate::channel::{Receiver, Sender};
 use crate::prim::Ordering::{Acquire, Relaxed};
-use crate::ring::RingCorrupt;
+use crate::ring::{Readers, RingCorrupt};
 use crate::ring::layout::Lane;
 use crate::shm::ShmError;
 use crate::shm::directory::{HostDirectory, NameEntry};
@@ -52,7 +52,7 @@ pub(crate) struct Core {
     pub(crate) participants: ParticipantTable,
     pub(crate) segment: Arc<Segment>,
     pub(crate) control: Shared<ControlWords>,
-    /// Where the receiver waits.
+    /// Where receivers wait.
     pub(crate) receiver_wait: Shared<WaitPoint>,
     pub(crate) geometry: Geometry,
     /// Threads share the descriptor that holds the structure lock, so they take turns here first.
@@ -114,7 +114,7 @@ impl Channel {
             _name: name,
             _membership: participants.join(Role::Handle)?,
             control: words_at(&segment, layout::CONTROL_OFFSET)?,
-            receiver_wait: words_at(&segment, layout::RECEIVER_WAIT_OFFSET)?,
+            receiver_wait: words_at(&segment, layout::receiver_wait_offset(0))?,
             participants,
             segment,
             geometry,
@@ -172,6 +172,16 @@ impl Core {
         words_at(&self.segment, layout::lane_offset(lane))
     }
 
+    /// Where the waits of the receiver in `seat` are booked.
+    pub(crate) fn receiver_waits(&self, seat: usize) -> Result<Shared<WaitPoint>, ShmError> {
+        words_at(&self.segment, layout::receiver_wait_offset(seat))
+    }
+
+    /// How receivers share the messages.
+    pub(crate) fn readers(&self) -> Readers {
+        if self.geometry.receivers == 0 { Readers::One } else { Readers::Competing }
+    }
+
     /// Where the sender of `lane` waits.
     pub(crate) fn sender_wait(&self, lane: usize) -> Result<Shared<WaitPoint>, ShmError> {
         words_at(&self.segment, layout::sender_wait_offset(lane))
@@ -216,6 +226,14 @@ impl Core {
         let turn = self.turn.lock();
         locks::lock(&*self.segment, locks::STRUCTURE)?;
         Ok(StructureLock { core: self, _turn: turn })
+    }
+
+    /// The structure lock, if nobody has it.
+    pub(crate) fn try_lock_structure(&self) -> Result<Option<StructureLock<'_>>, ShmError> {
+        self.participants.check_not_forked()?;
+        let Some(turn) = self.turn.try_lock() else { return Ok(None) };
+        let locked = locks::try_lock(&*self.segment, locks::STRUCTURE)?;
+        Ok(locked.then(|| StructureLock { core: self, _turn: turn }))
     }
 }
 

@@ -28,10 +28,16 @@ pub enum ChannelError {
         max: u32,
     },
     /// The channel has a living receiver.
-    #[error("process {pid} receives from this channel already: a channel has one receiver")]
+    #[error("process {pid} receives from this channel already: create it with Receivers::Competing to share it")]
     ReceiverTaken {
         /// The receiver's process.
         pid: u32,
+    },
+    /// Every seat has a living receiver.
+    #[error("all {seats} seats of the channel have a receiver")]
+    TooManyReceivers {
+        /// Seats of the channel.
+        seats: usize,
     },
     /// Every lane has a living sender.
     #[error("all {lanes} lanes of the channel have a sender: create it with a larger senders_max")]

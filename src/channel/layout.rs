@@ -2,21 +2,20 @@
 //!
 //! ```text
 //! 20 KiB   ControlWords   who receives, how to wait, how many lanes
-//!  +128    WaitPoint      the receiver sleeps here
-//! 24 KiB   lanes          a Lane and the WaitPoint of its sender, 1,408 bytes each
+//!  +512    WaitPoint      one a seat: the first receiver's, on which all sleep, and what the others' waits cost
+//! 32 KiB   lanes          a Lane and the WaitPoint of its sender, 1,536 bytes each
 //! ...      lane areas     aligned to 64 KiB, 2^(class_max + 1) bytes a lane
 //! ```
 
 use crate::ring::layout::Lane;
 use crate::shm::header::Geometry;
-use crate::shm::layout::{ControlWords, Header, PARTICIPANTS_MAX, Participant, UPPER_OFFSET, abi_hash};
+use crate::shm::layout::{ControlWords, Header, PARTICIPANTS_MAX, Participant, SEATS, UPPER_OFFSET, abi_hash};
 use crate::sync::wait::WaitPoint;
 
 /// Offset of the channel's [`ControlWords`].
 pub(crate) const CONTROL_OFFSET: usize = UPPER_OFFSET;
-/// Offset of the receiver's [`WaitPoint`].
-pub(crate) const RECEIVER_WAIT_OFFSET: usize = CONTROL_OFFSET + size_of::<ControlWords>();
-const LANES_OFFSET: usize = CONTROL_OFFSET + 4096;
+const RECEIVER_WAITS_OFFSET: usize = CONTROL_OFFSET + 512;
+const LANES_OFFSET: usize = CONTROL_OFFSET + 3 * 4096;
 const LANE_STRIDE: usize = size_of::<Lane>() + size_of::<WaitPoint>();
 
 /// What both sides must agree on to share a segment.
@@ -25,14 +24,21 @@ pub(crate) const ABI_HASH: u64 = abi_hash(&[
     size_of::<Participant>(),
     PARTICIPANTS_MAX,
     CONTROL_OFFSET,
-    RECEIVER_WAIT_OFFSET,
+    RECEIVER_WAITS_OFFSET,
+    SEATS,
     LANES_OFFSET,
     size_of::<Lane>(),
     size_of::<WaitPoint>(),
 ]);
 
-const _: () = assert!(RECEIVER_WAIT_OFFSET + size_of::<WaitPoint>() <= LANES_OFFSET);
-const _: () = assert!(LANE_STRIDE == 1408);
+const _: () = assert!(size_of::<ControlWords>() <= RECEIVER_WAITS_OFFSET - CONTROL_OFFSET);
+const _: () = assert!(RECEIVER_WAITS_OFFSET + SEATS * size_of::<WaitPoint>() <= LANES_OFFSET);
+const _: () = assert!(LANE_STRIDE == 1536);
+
+/// Offset of the [`WaitPoint`] of the receiver in `seat`, or of the only one in seat 0.
+pub(crate) fn receiver_wait_offset(seat: usize) -> usize {
+    RECEIVER_WAITS_OFFSET + seat * size_of::<WaitPoint>()
+}
 
 /// Offset of the [`Lane`] of `lane`.
 pub(crate) fn lane_offset(lane: usize) -> usize {

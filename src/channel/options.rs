@@ -12,6 +12,7 @@ use crate::shm::header::{CLASS_CEILING, CLASS_FLOOR, Geometry, LANES_MAX};
 /// | `ring_bytes_max` | 16 MiB | a power of two to 1 GiB |
 /// | `message_bytes_max` | 1,024 | to half of `ring_bytes_min`, less 16 |
 /// | `senders_max` | 16 | 1 to 64 |
+/// | `receivers` | [`Receivers::One`] | see there |
 ///
 /// Sizes are rounded up to powers of two. The segment is sparse: only rings in use cost memory.
 #[derive(Debug, Clone)]
@@ -21,6 +22,21 @@ pub struct ChannelOptions {
     ring_bytes_max: u64,
     message_bytes_max: u32,
     senders_max: u32,
+    receivers: Receivers,
+}
+
+/// Who receives the messages of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Receivers {
+    /// One receiver, which gets each sender's messages in order. The fastest.
+    #[default]
+    One,
+    /// Up to 16 receivers, in any processes, that compete: each message goes to one of them. What one of them had in hand
+    /// when its process died goes to another.
+    ///
+    /// Each sender's messages are taken in order; which receiver is done first is another matter.
+    Competing,
 }
 
 /// Options that have been checked.
@@ -38,6 +54,7 @@ impl Default for ChannelOptions {
             ring_bytes_max: 1 << 24,
             message_bytes_max: 1024,
             senders_max: 16,
+            receivers: Receivers::One,
         }
     }
 }
@@ -73,6 +90,12 @@ impl ChannelOptions {
         self
     }
 
+    /// Who receives the messages.
+    pub fn receivers(mut self, receivers: Receivers) -> Self {
+        self.receivers = receivers;
+        self
+    }
+
     /// Creates the channel under `name`, in this user's host directory.
     ///
     /// # Errors
@@ -104,8 +127,16 @@ impl ChannelOptions {
         }
         in_range("ring_bytes", self.ring_bytes, 1, self.ring_bytes_max)?;
         let ring_class = class_of(self.ring_bytes).max(class_min) as u8;
-        let geometry =
-            Geometry { lanes_max: self.senders_max, class_min, class_max, message_bytes_max: self.message_bytes_max };
+        let geometry = Geometry {
+            lanes_max: self.senders_max,
+            class_min,
+            class_max,
+            message_bytes_max: self.message_bytes_max,
+            receivers: match self.receivers {
+                Receivers::One => 0,
+                Receivers::Competing => 1,
+            },
+        };
         Ok(CheckedOptions { geometry, ring_class })
     }
 }

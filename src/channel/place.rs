@@ -24,6 +24,15 @@ pub(crate) fn refuses(word: u64) -> bool {
     word == u64::MAX || word.wrapping_sub(1) < 1 << ROLE_SHIFT
 }
 
+/// What stands in the place of receivers that have seats, while one takes messages; `attached` is how many came so far, so
+/// that the word is another whenever a seat was taken.
+pub(crate) fn open(attached: u64) -> u64 {
+    ROLE | attached & (ROLE >> 2)
+}
+
+/// What stands there when those that are left drain.
+pub(crate) const CLOSING: u64 = 1;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,5 +44,6 @@ mod tests {
         assert!(refuses(closing(open)) && refuses(u64::MAX));
         assert_eq!(receiver_of(closing(open)), open);
         assert_eq!(receiver_of(open), open);
+        assert!(refuses(CLOSING) && !refuses(super::open(0)) && !refuses(super::open(u64::MAX)));
     }
 }

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use crate::channel::core::Core;
 use crate::channel::error::{ChannelError, RecvError, TryRecvError};
+use crate::channel::lanes::{Lanes, ReceiverLane};
 use crate::channel::place;
 use crate::channel::presence::{self, Arrivals};
+use crate::channel::seats::Seat;
 use crate::channel::sender::deadline;
 use crate::prim::Ordering::{AcqRel, Acquire, Relaxed};
-use crate::ring::consumer::{Consumer, Frame};
-use crate::ring::layout::Lane;
+use crate::ring::Readers;
+use crate::ring::consumer::Frame;
 use crate::shm::layout::RECEIVER_GONE;
 use crate::shm::participants::{Membership, Role};
 use crate::shm::window::Shared;
@@ -34,28 +36,25 @@ pub struct Receiver {
     streak: u32,
     /// Whether it refuses messages.
     closed: bool,
-    membership: Membership,
+    /// Where its waits are booked.
+    waits: Shared<WaitPoint>,
+    place: Place,
     core: Arc<Core>,
 }
 
-/// The lanes met so far.
+/// What this receiver is to the channel.
 #[derive(Debug)]
-pub(super) struct Lanes {
-    pub(super) all: Vec<ReceiverLane>,
-    /// The one that is looked at first, so that no sender is starved by another.
-    next: usize,
-}
-
-#[derive(Debug)]
-pub(super) struct ReceiverLane {
-    pub(super) consumer: Consumer,
-    words: Shared<Lane>,
-    pub(super) sender_wait: Shared<WaitPoint>,
+enum Place {
+    /// The only one.
+    Only(Membership),
+    /// One of several.
+    Seat(Seat),
 }
 
 /// A message, in place. Dropping it gives its bytes back to the sender.
 ///
-/// A guard that is forgotten (`std::mem::forget`) releases nothing: its message is received again.
+/// A guard that is forgotten (`std::mem::forget`) releases nothing: its message is received again; where receivers compete,
+/// once this receiver has gone.
 ///
 /// A sender that keeps the protocol does not touch the bytes while the guard lives. In a channel shared with a process
 /// that you do not trust, copy them before you check them.
@@ -68,6 +67,14 @@ pub struct Guard<'a> {
 
 impl Receiver {
     pub(crate) fn attach(core: &Arc<Core>) -> Result<Self, ChannelError> {
+        let place = match core.readers() {
+            Readers::One => return Self::attach_only(core),
+            Readers::Competing => Place::Seat(Seat::take(core)?),
+        };
+        Self::new(core, place, Vec::new())
+    }
+
+    fn attach_only(core: &Arc<Core>) -> Result<Self, ChannelError> {
         let membership = core.participants.join(Role::Receiver)?;
         let _lock = core.lock_structure()?;
         // Edge `receiver-attached`, reading end: what the receiver before has released, this one does not see again.
@@ -77,23 +84,22 @@ impl Receiver {
         }
         // Before anybody sees this receiver: a lane that cannot be read must not look like a receiver that has closed.
         let lanes =
-            (0..core.lanes_used()).map(|lane| ReceiverLane::attach(core, lane)).collect::<Result<Vec<_>, _>>()?;
+            (0..core.lanes_used()).map(|lane| ReceiverLane::attach(core, lane, None)).collect::<Result<Vec<_>, _>>()?;
         // Edge `receiver-attached`, writing end: to the Acquire load above in the next receiver's attach. Meanwhile
         // only a sender's sweep changes the word, to 0.
         core.control.receiver.swap(membership.word(), AcqRel);
-        Ok(Self {
-            lanes: Lanes { all: lanes, next: 0 },
-            frames: Vec::new(),
-            streak: 0,
-            closed: false,
-            membership,
-            core: Arc::clone(core),
-        })
+        Self::new(core, Place::Only(membership), lanes)
+    }
+
+    fn new(core: &Arc<Core>, place: Place, lanes: Vec<ReceiverLane>) -> Result<Self, ChannelError> {
+        let waits = core.receiver_waits(place.seat().map_or(0, usize::from))?;
+        let (lanes, core) = (Lanes::new(lanes), Arc::clone(core));
+        Ok(Self { lanes, frames: Vec::new(), streak: 0, closed: false, waits, place, core })
     }
 
     fn meet_lanes(&mut self) -> Result<(), ChannelError> {
         for lane in self.lanes.all.len()..self.core.lanes_used() {
-            self.lanes.all.push(ReceiverLane::attach(&self.core, lane)?);
+            self.lanes.all.push(ReceiverLane::attach(&self.core, lane, self.place.seat())?);
         }
         Ok(())
     }
@@ -151,10 +157,15 @@ impl Receiver {
     /// before can still be received, and then this end gets `Disconnected`, too. A claim that was made before can still
     /// be committed, and received by a later call.
     pub fn close(&mut self) {
-        let word = self.membership.word();
         if !self.closed {
             self.closed = true;
-            self.leave_place(word, place::closing(word));
+            match &self.place {
+                Place::Only(membership) => {
+                    let word = membership.word();
+                    self.leave_place(word, place::closing(word));
+                }
+                Place::Seat(seat) => seat.close(),
+            }
         }
     }
 
@@ -180,7 +191,7 @@ impl Receiver {
         if streak >= STREAK_MIN {
             (0..streak.min(LEAD_PAUSES_MAX)).for_each(|_| std::hint::spin_loop());
         }
-        match burst(&self.core.receiver_wait, || self.lanes.peek().transpose()) {
+        match burst(&self.waits.counters, || self.lanes.peek().transpose()) {
             Some(found) => Ok(found?),
             None => self.wait_for_message(deadline_ns),
         }
@@ -188,10 +199,11 @@ impl Receiver {
 
     #[cold]
     fn wait_for_message(&mut self, deadline_ns: Option<u64>) -> Result<(usize, Frame), RecvError> {
-        let core = Arc::clone(&self.core);
+        let (core, waits) = (Arc::clone(&self.core), self.waits.clone());
         let receiver = std::cell::RefCell::new(self);
         wait(
-            &core.receiver_wait,
+            &core.receiver_wait.event,
+            &waits.counters,
             &core.control.strategy,
             deadline_ns,
             || receiver.borrow_mut().lanes.peek().map_err(RecvError::from).transpose(),
@@ -207,9 +219,9 @@ impl Receiver {
         Guard { receiver: self, lane, frame }
     }
 
-    /// Where this receiver waits for messages.
-    pub(super) fn wait_point(&self) -> Shared<WaitPoint> {
-        self.core.receiver_wait.clone()
+    /// Where this receiver's waits for messages are booked, and where it waits.
+    pub(super) fn wait_points(&self) -> (Shared<WaitPoint>, Shared<WaitPoint>) {
+        (self.waits.clone(), self.core.receiver_wait.clone())
     }
 
     /// The next committed frame of any lane, met by now or not, and whether any can come.
@@ -232,12 +244,18 @@ impl Receiver {
         }
     }
 
-    /// A sender's death, once what it committed has been received.
+    /// A sender's death, once what it committed has been received. Of receivers that have died, what they had taken.
     pub(super) fn dead_sender(&mut self) -> Option<Result<(usize, Frame), RecvError>> {
+        if self.place.seat().is_some() {
+            let _others_remain = self.core.sweep_seats();
+        }
         for lane in 0..self.lanes.all.len() {
             let owner = &self.lanes.all[lane].words.shape.owner;
             let word = owner.load(Acquire);
             if word == 0 || !self.core.participants.sweep(word).unwrap_or(false) {
+                continue;
+            }
+            if !self.core.break_dead_senders_lock(lane, word).unwrap_or(false) {
                 continue;
             }
             // What it committed last may have come after the last look: its messages go before its death.
@@ -254,62 +272,30 @@ impl Receiver {
     }
 }
 
-impl Lanes {
-    /// The next committed frame of any lane.
-    #[inline]
-    fn peek(&mut self) -> Result<Option<(usize, Frame)>, TryRecvError> {
-        match self.all.as_mut_slice() {
-            [only] => only.peek(0),
-            _ => self.peek_in_turn(),
+impl Place {
+    fn seat(&self) -> Option<u8> {
+        match self {
+            Self::Only(_) => None,
+            Self::Seat(seat) => Some(seat.number),
         }
-    }
-
-    fn peek_in_turn(&mut self) -> Result<Option<(usize, Frame)>, TryRecvError> {
-        let lanes = self.all.len();
-        for step in 0..lanes {
-            let lane = if self.next + step < lanes { self.next + step } else { self.next + step - lanes };
-            let found = self.all[lane].peek(lane);
-            if !matches!(found, Ok(None)) {
-                // A lane that cannot be read does not stand before the others for ever.
-                self.next = if lane + 1 < lanes { lane + 1 } else { 0 };
-                return found;
-            }
-        }
-        Ok(None)
-    }
-}
-
-impl ReceiverLane {
-    /// The next committed frame of this lane, the one of number `lane`.
-    #[inline]
-    fn peek(&mut self, lane: usize) -> Result<Option<(usize, Frame)>, TryRecvError> {
-        match self.consumer.peek() {
-            Ok(found) => Ok(found.map(|frame| (lane, frame))),
-            Err(found) => Err(TryRecvError::corrupt(lane, found)),
-        }
-    }
-
-    fn attach(core: &Core, lane: usize) -> Result<Self, ChannelError> {
-        let consumer = Consumer::attach(core.lane(lane)?, core.area(lane)?, core.classes())
-            .map_err(|found| ChannelError::corrupt(lane, found))?;
-        Ok(Self { consumer, words: core.lane(lane)?, sender_wait: core.sender_wait(lane)? })
     }
 }
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        if self.membership.is_inherited() {
-            return;
+        if let Place::Only(membership) = &self.place
+            && !membership.is_inherited()
+        {
+            let word = membership.word();
+            self.leave_place(if self.closed { place::closing(word) } else { word }, RECEIVER_GONE);
         }
-        let word = self.membership.word();
-        self.leave_place(if self.closed { place::closing(word) } else { word }, RECEIVER_GONE);
     }
 }
 
 impl Guard<'_> {
     /// Leaves the message in the channel, as the one that is received next.
     pub(super) fn leave(self) {
-        self.receiver.lanes.next = self.lane;
+        self.receiver.lanes.leave(self.lane, self.frame);
         // Forgotten, it is not released.
         std::mem::forget(self);
     }
@@ -319,15 +305,13 @@ impl Deref for Guard<'_> {
     type Target = [u8];
     #[inline]
     fn deref(&self) -> &[u8] {
-        self.receiver.lanes.all[self.lane].consumer.payload(self.frame)
+        self.receiver.lanes.all[self.lane].payload(self.frame)
     }
 }
 
 impl Drop for Guard<'_> {
     #[inline]
     fn drop(&mut self) {
-        let lane = &mut self.receiver.lanes.all[self.lane];
-        lane.consumer.release(self.frame);
-        lane.sender_wait.event.notify();
+        self.receiver.lanes.all[self.lane].release(self.frame);
     }
 }

@@ -6,6 +6,7 @@ use crate::channel::error::ResizeError;
 use crate::channel::options::class_of;
 use crate::channel::presence;
 use crate::prim::Ordering::Relaxed;
+use crate::ring::Readers;
 use crate::ring::resize::{self, Offered};
 use crate::shm::ShmError;
 
@@ -96,7 +97,10 @@ pub(crate) fn offer(core: &Core, lock: &StructureLock<'_>, lane: usize, class: u
 }
 
 /// R1 of the ring's protocol, for a lane without a standing offer.
-fn reclaim_lane(core: &Core, _lock: &StructureLock<'_>, lane: usize) -> Result<(), ShmError> {
+fn reclaim_lane(core: &Core, lock: &StructureLock<'_>, lane: usize) -> Result<(), ShmError> {
+    if core.readers() == Readers::Competing {
+        core.collect(lock, lane)?;
+    }
     let words = core.lane(lane)?;
     for passed in resize::reclaimable(&words) {
         if core.classes().contains(&passed) {

@@ -9,7 +9,9 @@ use crate::channel::core::{Core, StructureLock};
 use crate::channel::error::{ChannelError, SendError, TrySendError};
 use crate::channel::{place, presence, resize};
 use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::ring::Readers;
 use crate::ring::layout::Lane;
+use crate::ring::lock::Holder;
 use crate::ring::producer::{Producer, Reservation};
 use crate::ring::resize::found;
 use crate::shm::participants::{Membership, Role};
@@ -87,8 +89,9 @@ impl Sender {
             // Edge `lane-founded`, writing end. Lanes are taken lowest first, so those used are a prefix.
             core.control.lanes_used.store(lane as u64 + 1, Release);
         }
-        let shared = core.lane(lane)?;
-        let producer = Producer::attach(shared, core.area(lane)?, core.classes())
+        // The sender before may have died at the lane.
+        let _nobody_waits_for_this_sender = words.taking.lock.break_from(Holder::Producer);
+        let producer = Producer::attach(core.lane(lane)?, core.area(lane)?, core.classes(), core.readers())
             .map_err(|found| ChannelError::corrupt(lane, found))?;
         if !is_new {
             // The lane was passed over by resizes while nobody owned it. Where the ring cannot be had, the old one does.
@@ -156,7 +159,8 @@ impl Sender {
         if place::refuses(self.core.control.receiver.load(Relaxed)) {
             return Err(TrySendError::Disconnected);
         }
-        self.producer.reserve(len as u32).map_err(|_| TrySendError::Full)
+        let contended = || self.core.receiver_wait.event.notify();
+        self.producer.reserve(len as u32, contended).map_err(|_| TrySendError::Full)
     }
 
     /// Room, or why there will be none; `None` while the ring is full. For waits.
@@ -190,10 +194,10 @@ impl Sender {
         let core = Arc::clone(&self.core);
         let sender = RefCell::new(self);
         let poll = || sender.borrow_mut().poll_reserve(len);
-        if let Some(outcome) = burst(&point, poll) {
+        if let Some(outcome) = burst(&point.counters, poll) {
             return outcome;
         }
-        wait(&point, &core.control.strategy, deadline_ns, poll, poll, || dead_receiver(&core))
+        wait(&point.event, &point.counters, &core.control.strategy, deadline_ns, poll, poll, || dead_receiver(&core))
             .unwrap_or(Err(SendError::Stalled))
     }
 
@@ -291,6 +295,9 @@ impl DerefMut for Claim<'_> {
 
 /// The receiver's death, if the one that was there has died. Told once: the place is free for another afterwards.
 pub(super) fn dead_receiver<T>(core: &Core) -> Option<Result<T, SendError>> {
+    if core.readers() == Readers::Competing {
+        return core.sweep_seats().map(|pid| Err(SendError::PeerDied { pid }));
+    }
     let receiver = core.control.receiver.load(Acquire);
     if receiver == 0 || place::refuses(receiver) || !core.participants.sweep(receiver).unwrap_or(false) {
         return None;

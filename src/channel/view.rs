@@ -4,7 +4,8 @@ use crate::channel::Channel;
 use crate::channel::core::Core;
 use crate::prim::Ordering::{Acquire, Relaxed};
 use crate::ring::word::Cursor;
-use crate::shm::layout::RECEIVER_GONE;
+use crate::ring::Readers;
+use crate::shm::layout::{RECEIVER_GONE, SEATS};
 use crate::sync::clock::now_ns;
 use crate::sync::wait::{WAIT_BUCKETS, WaitPoint, WaitStrategy};
 
@@ -19,9 +20,9 @@ pub struct ChannelView {
     pub at_ns: u64,
     /// How endpoints wait.
     pub strategy: WaitStrategy,
-    /// Process of the receiver, if one is attached.
-    pub receiver_pid: Option<u32>,
-    /// The receiver's waits for messages.
+    /// Processes of the attached receivers.
+    pub receiver_pids: Vec<u32>,
+    /// The receivers' waits for messages, summed up.
     pub receiver_waits: WaitView,
     /// One entry for each sender's lane that was ever used.
     pub lanes: Vec<LaneView>,
@@ -36,9 +37,9 @@ pub struct LaneView {
     pub sent_messages: u64,
     /// Ring bytes those took: headers, payload and padding.
     pub sent_bytes: u64,
-    /// Messages released by the receiver.
+    /// Messages released by the receiver, or taken by one of several.
     pub received_messages: u64,
-    /// Ring bytes released.
+    /// Ring bytes released, or taken.
     pub received_bytes: u64,
     /// Bytes of the ring that the sender writes to.
     pub ring_bytes: u64,
@@ -70,12 +71,11 @@ impl Channel {
     pub fn view(&self) -> ChannelView {
         let core = &self.core;
         let at_ns = now_ns();
-        let receiver = core.control.receiver.load(Relaxed);
         ChannelView {
             at_ns,
             strategy: self.wait_strategy(),
-            receiver_pid: (receiver != 0 && receiver != RECEIVER_GONE).then_some(receiver as u32),
-            receiver_waits: waits(&core.receiver_wait, at_ns),
+            receiver_pids: receivers(core),
+            receiver_waits: receiver_waits(core, at_ns),
             lanes: (0..core.lanes_used()).filter_map(|lane| lane_view(core, lane, at_ns)).collect(),
         }
     }
@@ -115,8 +115,11 @@ impl LaneView {
 fn lane_view(core: &Core, lane: usize, at_ns: u64) -> Option<LaneView> {
     let words = core.lane(lane).ok()?;
     // Acquire: the sent counts, read after, are at least as new.
-    let received = Cursor::from_word(words.consumer.cursor.load(Acquire));
-    let received_messages = words.consumer.messages.load(Acquire);
+    let (received, received_messages) = match core.readers() {
+        Readers::One => (&words.consumer.cursor, &words.consumer.messages),
+        Readers::Competing => (&words.taking.cursor, &words.taking.messages),
+    };
+    let (received, received_messages) = (Cursor::from_word(received.load(Acquire)), received_messages.load(Acquire));
     let sent = Cursor::from_word(words.producer.cursor.load(Relaxed));
     let owner = words.shape.owner.load(Relaxed);
     Some(LaneView {
@@ -129,6 +132,26 @@ fn lane_view(core: &Core, lane: usize, at_ns: u64) -> Option<LaneView> {
         epoch: words.shape.epoch.load(Relaxed),
         rejected: words.shape.rejected.load(Relaxed),
         sender_waits: waits(&*core.sender_wait(lane).ok()?, at_ns),
+    })
+}
+
+fn receivers(core: &Core) -> Vec<u32> {
+    let words: Vec<u64> = match core.readers() {
+        Readers::One => vec![core.control.receiver.load(Relaxed)],
+        Readers::Competing => core.control.seats.iter().map(|seat| seat.load(Relaxed)).collect(),
+    };
+    words.into_iter().filter(|&word| word != 0 && word != RECEIVER_GONE).map(|word| word as u32).collect()
+}
+
+fn receiver_waits(core: &Core, at_ns: u64) -> WaitView {
+    let seats = if core.readers() == Readers::One { 1 } else { SEATS };
+    let points = (0..seats).filter_map(|seat| core.receiver_waits(seat).ok());
+    points.map(|point| waits(&point, at_ns)).fold(WaitView::default(), |sum, one| WaitView {
+        waits: sum.waits.wrapping_add(one.waits),
+        parks: sum.parks.wrapping_add(one.parks),
+        wakes: sum.wakes.wrapping_add(one.wakes),
+        wait_ns: sum.wait_ns.saturating_add(one.wait_ns),
+        histogram: std::array::from_fn(|bucket| sum.histogram[bucket].wrapping_add(one.histogram[bucket])),
     })
 }
 

@@ -25,8 +25,43 @@ pub(crate) struct Consumer {
 /// A committed frame that has not been released.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame {
-    position: u64,
-    len: u32,
+    /// [`Cursor`] of its header. In one word, so that a frame is passed on in two registers.
+    cursor: u64,
+    pub(super) len: u32,
+}
+
+impl Frame {
+    #[inline]
+    pub(super) fn new(ring: Ring, position: u64, len: u32) -> Self {
+        Self { cursor: Cursor { class: ring.class, position }.to_word(), len }
+    }
+
+    #[inline]
+    pub(super) fn position(self) -> u64 {
+        Cursor::from_word(self.cursor).position
+    }
+
+    #[inline]
+    pub(super) fn ring(self) -> Ring {
+        Ring::of(Cursor::from_word(self.cursor).class)
+    }
+}
+
+/// The payloads of a lane's frames.
+#[cfg(not(loom))]
+#[derive(Debug)]
+pub(crate) struct Payloads(pub(crate) Window);
+
+#[cfg(not(loom))]
+impl Payloads {
+    /// The payload of a frame that was peeked or taken in this lane and is not released, in place.
+    #[inline]
+    pub(crate) fn of(&self, frame: Frame) -> &[u8] {
+        let offset = frame.ring().offset(frame.position()) + WORD as usize;
+        // SAFETY: the frame was committed (edge `committed`) and its holder has not released it: `release` and `done` are
+        // the last that its holder does with it. A producer that keeps the protocol writes there only after that.
+        unsafe { self.0.bytes(offset, frame.len as usize) }
+    }
 }
 
 impl Consumer {
@@ -75,12 +110,9 @@ impl Consumer {
     /// The frame at `position` whose header is `word`; `None` if it says something else, or cannot be.
     #[inline]
     fn frame(&self, position: u64, word: u64) -> Option<Frame> {
-        match FrameHeader::from_word(word) {
-            Some(FrameHeader::Data { len }) if frame_bytes(len) <= self.ring.to_end(position) => {
-                Some(Frame { position, len })
-            }
-            _ => None,
-        }
+        let len = FrameHeader::data_len(word)?;
+        let fits = frame_bytes(len) <= self.ring.to_end(position);
+        fits.then_some(Frame::new(self.ring, position, len))
     }
 
     /// The next committed frame after what `word`, which is neither a frame nor empty, says: C2.
@@ -109,9 +141,9 @@ impl Consumer {
     /// `max` frames or to what is none: what stands there is for the next look.
     pub(crate) fn peek_batch(&self, first: Frame, max: usize, frames: &mut Vec<Frame>) {
         frames.push(first);
-        let mut position = first.position + frame_bytes(first.len);
+        let mut position = first.position() + frame_bytes(first.len);
         // No producer is a whole ring ahead, so one that seems to be is not followed in circles.
-        let end = first.position + self.ring.bytes();
+        let end = first.position() + self.ring.bytes();
         while frames.len() < max && position < end {
             let word = self.header(position);
             if let Some(frame) = self.frame(position, word) {
@@ -129,31 +161,21 @@ impl Consumer {
     /// Gives the bytes of a batch back to the producer, all at once: C4.
     pub(crate) fn release_batch(&mut self, frames: &[Frame]) {
         let Some(last) = frames.last() else { return };
-        self.position = last.position + frame_bytes(last.len);
+        self.position = last.position() + frame_bytes(last.len);
         self.messages = self.messages.wrapping_add(frames.len() as u64);
         self.publish();
-    }
-
-    /// The payload of a peeked frame, in place.
-    #[cfg(not(loom))]
-    #[inline]
-    pub(crate) fn payload(&self, frame: Frame) -> &[u8] {
-        let offset = self.ring.offset(frame.position) + WORD as usize;
-        // SAFETY: the frame was committed (edge `committed`) and is not released while the caller holds `&self`:
-        // `release` takes `&mut self`. A producer that keeps the protocol writes there only after that.
-        unsafe { self.area.bytes(offset, frame.len as usize) }
     }
 
     /// A one-word payload in the model.
     #[cfg(loom)]
     pub(crate) fn read_word(&self, frame: Frame) -> u64 {
-        self.area.load_payload(self.ring.offset(frame.position) + WORD as usize)
+        self.area.load_payload(self.ring.offset(frame.position()) + WORD as usize)
     }
 
     /// Gives the bytes of the frame peeked last back to the producer: C4.
     #[inline]
     pub(crate) fn release(&mut self, frame: Frame) {
-        debug_assert_eq!(frame.position, self.position);
+        debug_assert_eq!(frame.position(), self.position);
         self.position += frame_bytes(frame.len);
         self.messages = self.messages.wrapping_add(1);
         self.publish();

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::prim::mortal;
-use crate::ring::consumer::Consumer;
+use crate::ring::consumer::{Consumer, Payloads};
+use crate::ring::Readers;
 use crate::ring::layout::Lane;
 use crate::ring::producer::{Producer, Reservation};
 use crate::ring::resize::{self, Offered};
@@ -121,7 +122,7 @@ impl World {
     }
 
     fn producer(&mut self) -> &mut Producer {
-        let attach = || Producer::attach(self.lane.clone(), self.area.clone(), CLASSES).unwrap();
+        let attach = || Producer::attach(self.lane.clone(), self.area.clone(), CLASSES, Readers::One).unwrap();
         self.producer.get_or_insert_with(attach)
     }
 
@@ -129,7 +130,7 @@ impl World {
     fn write(&mut self, words: u32) -> Option<(u64, Reservation)> {
         let id = self.next;
         let producer = self.producer();
-        let reservation = producer.reserve(8 + words * 8).ok()?;
+        let reservation = producer.reserve(8 + words * 8, || {}).ok()?;
         producer.payload_mut(reservation).chunks_mut(8).for_each(|word| word.copy_from_slice(&id.to_le_bytes()));
         self.next += 1;
         Some((id, reservation))
@@ -147,13 +148,13 @@ impl World {
     fn take(&mut self, max: usize) {
         let attach = || Consumer::attach(self.lane.clone(), self.area.clone(), CLASSES).unwrap();
         let consumer = self.consumer.get_or_insert_with(attach);
-        let mut frames = Vec::new();
+        let (mut frames, payloads) = (Vec::new(), Payloads(self.area.clone()));
         while let Some(first) = consumer.peek().unwrap() {
             frames.clear();
             consumer.peek_batch(first, max, &mut frames);
             for &frame in &frames {
                 let number = |word: &[u8]| u64::from_le_bytes(word.try_into().unwrap());
-                let words: Vec<_> = consumer.payload(frame).chunks(8).map(number).collect();
+                let words: Vec<_> = payloads.of(frame).chunks(8).map(number).collect();
                 assert!(words.iter().all(|&word| word == words[0]), "a message is whole: {words:?}");
                 if !self.in_hand.contains(&words[0]) {
                     self.received.push(words[0]);

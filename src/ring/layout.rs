@@ -3,11 +3,13 @@
 //! ```text
 //! +0    producer's pair of lines   cursor  messages            | written by the producer, every message
 //! +128  consumer's pair of lines   cursor  messages            | written by the consumer, every message
-//! +256  read-mostly pair           offer   owner   rejected    | written when the channel's structure changes
-//! +384  rings                      start and epoch, a class    | written when a ring is prepared or entered
+//! +256  competing consumers' pair  lock    cursor  messages    | written by the consumer that has the lock
+//! +384  read-mostly pair           offer   owner   rejected    | written when the channel's structure changes
+//! +512  rings                      start and epoch, a class    | written when a ring is prepared or entered
 //! ```
 
 use crate::prim::AtomicU64;
+use crate::ring::lock::LaneLock;
 
 /// Classes a lane's area may hold, by log2 of the ring's bytes: index 30 is the largest.
 pub(crate) const CLASSES: usize = 31;
@@ -17,7 +19,9 @@ pub(crate) const CLASSES: usize = 31;
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) producer: Side,
+    /// Of a lane with competing consumers: what the producer has been given back. Written by it (see `taker::collect`).
     pub(crate) consumer: Side,
+    pub(crate) taking: Taking,
     pub(crate) shape: Shape,
     pub(crate) rings: [RingSlot; CLASSES],
 }
@@ -29,6 +33,18 @@ pub(crate) struct Side {
     /// [`crate::ring::word::Cursor`]; written by this side only. The other side's copies may be older, never newer.
     pub(crate) cursor: AtomicU64,
     /// Messages committed, or released. Written by this side, read by telemetry, one commit late at most.
+    pub(crate) messages: AtomicU64,
+}
+
+/// Where the competing consumers of a lane have come to.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub(crate) struct Taking {
+    /// Held while a frame is taken.
+    pub(crate) lock: LaneLock,
+    /// [`crate::ring::word::Cursor`]: the next frame that may be there to be taken.
+    pub(crate) cursor: AtomicU64,
+    /// Messages taken.
     pub(crate) messages: AtomicU64,
 }
 
@@ -67,7 +83,7 @@ pub(crate) const RING_PREPARED: u64 = 1;
 unsafe impl crate::shm::window::SharedLayout for Lane {}
 
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Lane>() == 896 && std::mem::offset_of!(Lane, rings) == 384);
+const _: () = assert!(size_of::<Lane>() == 1024 && std::mem::offset_of!(Lane, rings) == 512);
 
 #[cfg(loom)]
 impl Lane {
@@ -77,6 +93,7 @@ impl Lane {
         Self {
             producer: Side { cursor: word(), messages: word() },
             consumer: Side { cursor: word(), messages: word() },
+            taking: Taking { lock: LaneLock::free(), cursor: word(), messages: word() },
             shape: Shape { offer: word(), owner: word(), epoch: word(), rejected: word() },
             rings: std::array::from_fn(|_| RingSlot { state: word(), start: word() }),
         }

@@ -10,8 +10,10 @@ mod deaths;
 #[cfg(all(test, not(loom)))]
 mod hostile;
 pub(crate) mod layout;
+pub(crate) mod lock;
 pub(crate) mod producer;
 pub(crate) mod resize;
+pub(crate) mod taker;
 pub(crate) mod word;
 
 use crate::prim::AtomicU64;
@@ -24,6 +26,15 @@ pub(crate) struct RingCorrupt {
     pub(crate) position: u64,
     /// The word found there.
     pub(crate) word: u64,
+}
+
+/// Who reads a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// One consumer.
+    One,
+    /// Consumers that each take some of the frames.
+    Competing,
 }
 
 /// One ring of a lane's area, by its class.

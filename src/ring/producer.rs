@@ -2,8 +2,9 @@
 
 use crate::prim::Ordering::{Acquire, Relaxed, Release};
 use crate::ring::layout::Lane;
+use crate::ring::lock::Holder;
 use crate::ring::word::{Cursor, FrameHeader, Offer, WORD, frame_bytes};
-use crate::ring::{Ring, RingCorrupt};
+use crate::ring::{Readers, Ring, RingCorrupt, taker};
 use crate::shm::window::{Shared, Window};
 
 /// The one producer of a lane.
@@ -22,6 +23,7 @@ pub(crate) struct Producer {
     /// The batch that is being written, from its first frame on.
     batch: Option<Batch>,
     classes: std::ops::RangeInclusive<u8>,
+    readers: Readers,
 }
 
 /// Frames that stand in the ring behind a first one whose header is still 0.
@@ -56,6 +58,7 @@ impl Producer {
         lane: Shared<Lane>,
         area: Window,
         classes: std::ops::RangeInclusive<u8>,
+        readers: Readers,
     ) -> Result<Self, RingCorrupt> {
         let cursor = Cursor::from_word(lane.producer.cursor.load(Relaxed));
         let corrupt = |word| RingCorrupt { position: cursor.position, word };
@@ -72,6 +75,7 @@ impl Producer {
             lane,
             area,
             classes,
+            readers,
         };
         producer.walk()?;
         Ok(producer)
@@ -87,7 +91,9 @@ impl Producer {
             match FrameHeader::from_word(word).ok_or(corrupt)? {
                 FrameHeader::Empty => return self.end_walk(corrupt),
                 FrameHeader::Pad => self.position += self.ring.to_end(self.position),
-                FrameHeader::Data { len } if frame_bytes(len) <= self.ring.to_end(self.position) => {
+                FrameHeader::Data { len } | FrameHeader::Taken { len, .. } | FrameHeader::Done { len }
+                    if frame_bytes(len) <= self.ring.to_end(self.position) =>
+                {
                     self.position += frame_bytes(len);
                     self.messages = self.messages.wrapping_add(1);
                 }
@@ -120,9 +126,10 @@ impl Producer {
         Ok(())
     }
 
-    /// Finds room for `len` payload bytes, which must not exceed half the ring less two words.
+    /// Finds room for `len` payload bytes, which must not exceed half the ring less two words. Calls `contended` if somebody
+    /// failed to get a lock of the lane meanwhile: all who wait for it must be woken.
     #[inline]
-    pub(crate) fn reserve(&mut self, len: u32) -> Result<Reservation, RingFull> {
+    pub(crate) fn reserve(&mut self, len: u32, contended: impl FnOnce()) -> Result<Reservation, RingFull> {
         // P1: Relaxed, since M1's CAS is what acquires the offer.
         if self.lane.shape.offer.load(Relaxed) != 0 && self.batch.is_none() {
             self.adopt_offer();
@@ -130,7 +137,7 @@ impl Producer {
         let frame = frame_bytes(len);
         let to_end = self.ring.to_end(self.position);
         let pad = if frame <= to_end { 0 } else { to_end };
-        self.find_room(pad + frame + WORD)?;
+        self.find_room(pad + frame + WORD, contended)?;
         if pad != 0 {
             self.ring.word(&self.area, self.position + pad).store(FrameHeader::Empty.to_word(), Relaxed);
             // Edge `committed`, writing end.
@@ -141,7 +148,7 @@ impl Producer {
     }
 
     #[inline]
-    fn find_room(&mut self, bytes: u64) -> Result<(), RingFull> {
+    fn find_room(&mut self, bytes: u64, contended: impl FnOnce()) -> Result<(), RingFull> {
         let room = |producer: &Self| {
             let used = producer.position.wrapping_sub(producer.consumer_seen.max(producer.start));
             used.checked_add(bytes).is_some_and(|needed| needed <= producer.ring.bytes())
@@ -149,13 +156,26 @@ impl Producer {
         if room(self) {
             return Ok(());
         }
-        // Edge `released`, reading end: the consumer is done with what we are about to overwrite.
-        let seen = Cursor::from_word(self.lane.consumer.cursor.load(Acquire)).position;
+        let seen = match self.readers {
+            // Edge `released`, reading end: the consumer is done with what we are about to overwrite.
+            Readers::One => Cursor::from_word(self.lane.consumer.cursor.load(Acquire)).position,
+            Readers::Competing => self.collect(contended).ok_or(RingFull)?,
+        };
         // A consumer ahead of us is a lie; it gets no room out of it.
         if seen <= self.position {
             self.consumer_seen = seen;
         }
         if room(self) { Ok(()) } else { Err(RingFull) }
+    }
+
+    #[cold]
+    fn collect(&self, contended: impl FnOnce()) -> Option<u64> {
+        let lock = self.lane.taking.lock.try_lock(Holder::Producer)?;
+        let position = taker::collect(&self.lane, &self.area, &self.classes, &lock);
+        if lock.unlock().0 {
+            contended();
+        }
+        position.ok()
     }
 
     /// The payload bytes of a reservation, to fill.

@@ -25,6 +25,7 @@ pub(crate) fn found(lane: &Lane, class: u8) {
     slot.state.store(RING_PREPARED + 1, Relaxed);
     lane.shape.epoch.store(1, Relaxed);
     lane.consumer.cursor.store(first, Relaxed);
+    lane.taking.cursor.store(first, Relaxed);
     lane.producer.cursor.store(first, Relaxed);
 }
 

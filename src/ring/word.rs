@@ -11,12 +11,16 @@ pub(crate) const WORD: u64 = 8;
 /// | length << 32 \| 1 | a frame: `length` payload bytes follow | the producer, at commit (P4) |
 /// | 2 | padding up to the end of the ring | the producer, when a frame does not fit before the end (P2) |
 /// | class << 8 \| 3 | the ring ends here and goes on in the ring of `class` | the producer, when it moves (M4) |
+/// | length << 32 \| seat << 8 \| 4 | a frame that the competing consumer in `seat` has taken | that consumer (T2) |
+/// | length << 32 \| 5 | a frame that is done with | who took it (T4) |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FrameHeader {
     Empty,
     Data { len: u32 },
     Pad,
     Closed { class: u8 },
+    Taken { len: u32, seat: u8 },
+    Done { len: u32 },
 }
 
 impl FrameHeader {
@@ -26,6 +30,8 @@ impl FrameHeader {
             Self::Data { len } => u64::from(len) << 32 | 1,
             Self::Pad => 2,
             Self::Closed { class } => u64::from(class) << 8 | 3,
+            Self::Taken { len, seat } => u64::from(len) << 32 | u64::from(seat) << 8 | 4,
+            Self::Done { len } => u64::from(len) << 32 | 5,
         }
     }
 
@@ -36,9 +42,19 @@ impl FrameHeader {
             1 => Self::Data { len: (word >> 32) as u32 },
             2 => Self::Pad,
             3 => Self::Closed { class: (word >> 8) as u8 },
+            4 => Self::Taken { len: (word >> 32) as u32, seat: (word >> 8) as u8 },
+            5 => Self::Done { len: (word >> 32) as u32 },
             _ => return None,
         };
         (header.to_word() == word).then_some(header)
+    }
+}
+
+impl FrameHeader {
+    /// The length in a word that says [`FrameHeader::Data`]: what nearly every word says.
+    #[inline]
+    pub(crate) fn data_len(word: u64) -> Option<u32> {
+        (word as u32 == 1).then_some((word >> 32) as u32)
     }
 }
 
@@ -113,10 +129,14 @@ mod tests {
             FrameHeader::Data { len: u32::MAX },
             FrameHeader::Pad,
             FrameHeader::Closed { class: 30 },
+            FrameHeader::Taken { len: 7, seat: 15 },
+            FrameHeader::Done { len: u32::MAX },
         ] {
             assert_eq!(FrameHeader::from_word(header.to_word()), Some(header));
+            let len = FrameHeader::data_len(header.to_word());
+            assert_eq!(len.map(|len| FrameHeader::Data { len }), matches!(header, FrameHeader::Data { .. }).then_some(header));
         }
-        for word in [4, 0x100, 1 | 0x100, 2 | 1 << 32, u64::MAX] {
+        for word in [6, 0x100, 4 | 0x1_0000, 1 | 0x100, 2 | 1 << 32, u64::MAX] {
             assert_eq!(FrameHeader::from_word(word), None, "{word:#x}");
         }
     }

@@ -19,6 +19,8 @@ pub(crate) struct Geometry {
     pub(crate) class_max: u32,
     /// Longest payload, bytes; its frame fits twice into the smallest ring.
     pub(crate) message_bytes_max: u32,
+    /// How receivers share the messages: 0 or 1, see [`Header::receivers`].
+    pub(crate) receivers: u32,
 }
 
 /// Lanes a channel may have.
@@ -46,6 +48,7 @@ impl Geometry {
         bound("class_max", self.class_max, CLASS_FLOOR, CLASS_CEILING)?;
         bound("class_min", self.class_min, CLASS_FLOOR, self.class_max)?;
         bound("message_bytes_max", self.message_bytes_max, 1, Self::message_bytes_limit(self.class_min))?;
+        bound("receivers", self.receivers, 0, 1)?;
         Ok(self)
     }
 }
@@ -66,6 +69,7 @@ pub(crate) fn write(segment: &Arc<Segment>, geometry: Geometry, abi_hash: u64) -
     header.class_min.store(geometry.class_min, Relaxed);
     header.class_max.store(geometry.class_max, Relaxed);
     header.message_bytes_max.store(geometry.message_bytes_max, Relaxed);
+    header.receivers.store(geometry.receivers, Relaxed);
     // Edge `header-written`: to the Acquire load of the magic in `check`. No model: written once, before the segment
     // has a name; the edge only matters to a peer that guesses the descriptor.
     header.magic.store(MAGIC, Release);
@@ -89,6 +93,7 @@ pub(crate) fn check(segment: &Arc<Segment>, abi_hash: u64) -> Result<(Geometry, 
         class_min: header.class_min.load(Relaxed),
         class_max: header.class_max.load(Relaxed),
         message_bytes_max: header.message_bytes_max.load(Relaxed),
+        receivers: header.receivers.load(Relaxed),
     }
     .check()?;
     Ok((geometry, header.channel_id.load(Relaxed)))
@@ -106,7 +111,7 @@ fn view(segment: &Arc<Segment>) -> Result<Shared<Header>, ShmError> {
 mod tests {
     use super::*;
 
-    const GEOMETRY: Geometry = Geometry { lanes_max: 4, class_min: 12, class_max: 20, message_bytes_max: 1024 };
+    const GEOMETRY: Geometry = Geometry { lanes_max: 4, class_min: 12, class_max: 20, message_bytes_max: 1024, receivers: 1 };
 
     fn segment() -> Arc<Segment> {
         Arc::new(Segment::create("test", 1 << 16).unwrap())

@@ -46,6 +46,9 @@ pub(crate) struct Header {
     pub(crate) class_max: AtomicU32,
     /// Longest payload, bytes.
     pub(crate) message_bytes_max: AtomicU32,
+    /// How receivers share the messages: 0 one receiver, 1 competing.
+    pub(crate) receivers: AtomicU32,
+    pub(crate) _pad: AtomicU32,
 }
 
 /// One slot of the participant table.
@@ -70,7 +73,8 @@ pub(crate) struct Participant {
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct ControlWords {
-    /// 0: no receiver yet; [`RECEIVER_GONE`]: it has closed; else the receiver's participant word.
+    /// 0: no receiver yet; [`RECEIVER_GONE`]: it has closed; else the receiver's participant word, or, where receivers have
+    /// seats, what [`crate::channel`]'s `place` says.
     pub(crate) receiver: AtomicU64,
     /// The wait strategy; written by whoever tunes the channel.
     pub(crate) strategy: AtomicU64,
@@ -80,7 +84,15 @@ pub(crate) struct ControlWords {
     pub(crate) ring_class: AtomicU64,
     /// Senders attached so far; grows under the structure lock, before the sender has a lane.
     pub(crate) senders_attached: AtomicU64,
+    /// Receivers that took a seat so far; grows under the structure lock.
+    pub(crate) receivers_attached: AtomicU64,
+    /// Participant words of the receivers that share a channel. Taken under the structure lock; cleared by the receiver, or
+    /// under the structure lock by a sweeper with proof of death.
+    pub(crate) seats: [AtomicU64; SEATS],
 }
+
+/// Receivers that can share a channel.
+pub(crate) const SEATS: usize = 16;
 
 /// [`ControlWords::receiver`]: closed.
 pub(crate) const RECEIVER_GONE: u64 = u64::MAX;

@@ -33,6 +33,9 @@ const SLEEPERS_MAX: usize = 127;
 /// A task that sleeps at a wait point.
 #[derive(Debug)]
 struct Sleeper {
+    /// The endpoint's own, where its waits are booked.
+    own: Shared<WaitPoint>,
+    /// The one whose event rings for it.
     point: Shared<WaitPoint>,
     sleep: Prepared,
     task: std::task::Waker,
@@ -54,12 +57,13 @@ struct Sleepers {
 
 static REACTOR: PerProcess<Reactor> = PerProcess::new();
 
-/// Has `task` woken when the event of `point` rings, or within [`TICK`], unless `ready` yields something first.
+/// Has `task`, of the endpoint whose waits are booked at `own`, woken when the event of `point` rings, or within [`TICK`],
+/// unless `ready` yields something first.
 ///
 /// # Panics
 /// Panics if the process cannot start a thread.
 pub(crate) fn sleep<T>(
-    point: &Shared<WaitPoint>,
+    (own, point): (&Shared<WaitPoint>, &Shared<WaitPoint>),
     task: &std::task::Waker,
     ready: impl FnOnce() -> Option<T>,
 ) -> Option<T> {
@@ -69,7 +73,7 @@ pub(crate) fn sleep<T>(
     }
     let reactor = REACTOR.get(std::process::id(), Reactor::default);
     // What belongs to a task may run anything when it is cloned or dropped, so neither is done under the lock.
-    let sleeper = Sleeper { point: point.clone(), sleep, task: task.clone() };
+    let sleeper = Sleeper { own: own.clone(), point: point.clone(), sleep, task: task.clone() };
     let _over = reactor.add(sleeper);
     let _fails_only_on_a_bad_address = futex::wake(&reactor.bell, futex::Flags::empty(), 1);
     None
@@ -79,7 +83,7 @@ impl Reactor {
     /// Adds a sleeper, and takes out those of the same endpoint: it has one task, so what that waited for earlier is over.
     fn add(&'static self, sleeper: Sleeper) -> Vec<Sleeper> {
         let mut sleepers = self.sleepers.lock();
-        let over = sleepers.all.extract_if(.., |other| std::ptr::eq(&*other.point, &*sleeper.point)).collect();
+        let over = sleepers.all.extract_if(.., |other| std::ptr::eq(&*other.own, &*sleeper.own)).collect();
         sleepers.all.push(sleeper);
         // Under the lock, as the thread reads it: it sleeps on no list that is older than the bell it waits at.
         self.bell.fetch_add(1, Relaxed);

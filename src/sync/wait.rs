@@ -133,7 +133,8 @@ pub(crate) struct WaitCounters {
     pub(crate) histogram: [AtomicU64; WAIT_BUCKETS],
 }
 
-/// Where one endpoint waits, and what its waits have cost.
+/// Where one endpoint waits, and what its waits have cost. Endpoints that wait for the same share the event of one of their
+/// points.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct WaitPoint {
@@ -161,11 +162,11 @@ pub(crate) const PEER_CHECK_NS: u64 = 20_000_000;
 
 /// A short burst of polls, which costs nothing but itself: for what comes within a microsecond.
 #[inline]
-pub(crate) fn burst<T>(point: &WaitPoint, mut glance: impl FnMut() -> Option<T>) -> Option<T> {
+pub(crate) fn burst<T>(counters: &WaitCounters, mut glance: impl FnMut() -> Option<T>) -> Option<T> {
     for polls in 1..=BURST_POLLS {
         std::hint::spin_loop();
         if let Some(value) = glance() {
-            add(&point.counters.wait_ns, u64::from(polls * poll_ns()));
+            add(&counters.wait_ns, u64::from(polls * poll_ns()));
             return Some(value);
         }
     }
@@ -181,14 +182,14 @@ pub(crate) fn burst<T>(point: &WaitPoint, mut glance: impl FnMut() -> Option<T>)
 /// Call [`burst`] first: this begins with a look at the clock.
 #[cold]
 pub(crate) fn wait<T>(
-    point: &WaitPoint,
+    event: &EventCount,
+    counters: &WaitCounters,
     strategy: &AtomicU64,
     deadline_ns: Option<u64>,
     mut glance: impl FnMut() -> Option<T>,
     mut poll: impl FnMut() -> Option<T>,
     mut check_peers: impl FnMut() -> Option<T>,
 ) -> Result<T, DeadlinePassed> {
-    let WaitPoint { event, counters } = point;
     let began_ns = now_ns();
     let ongoing = Ongoing::begin(counters, began_ns);
     let mut peers_checked_ns = began_ns;

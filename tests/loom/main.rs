@@ -20,6 +20,7 @@ mod eventcount;
 mod lane;
 mod per_process;
 mod presence;
+mod taking;
 
 /// Runs `check` through its interleavings, with at most `preemptions` involuntary switches of thread. Two or three find
 /// nearly all bugs (Musuvathi and Qadeer, "Iterative context bounding", 2007).

@@ -60,6 +60,13 @@ impl Process {
         count
     }
 
+    /// The child's output to its end.
+    pub(crate) fn rest(&mut self) -> String {
+        let mut rest = String::new();
+        self.output.read_to_string(&mut rest).expect("child's output");
+        rest
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -92,6 +99,7 @@ pub(crate) fn run(role: &str) {
         "send_then_claim" => send_then_claim(&channel, producer),
         "receive" => receive(&channel),
         "receive_some" => receive_some(&channel),
+        "receive_and_tell" => receive_and_tell(&channel),
         "sleep_with_receiver" => sleep_with_receiver(&channel),
         other => panic!("unknown role {other}"),
     }
@@ -196,6 +204,21 @@ fn receive_some(channel: &str) {
     assert_eq!(message::check(&in_hand).1, 10);
     say("ready");
     wait_for_stop();
+}
+
+/// Receives until every sender has closed; prints the number of each message before it releases it.
+fn receive_and_tell(channel: &str) {
+    let channel = Channel::open(channel).expect("open");
+    let mut receiver = channel.receiver().expect("receiver");
+    say("ready");
+    loop {
+        match receiver.recv() {
+            Ok(message) => say(message::check(&message).1),
+            Err(RecvError::Disconnected) => return,
+            Err(RecvError::PeerDied { .. }) => {}
+            Err(e) => panic!("{e}"),
+        }
+    }
 }
 
 /// Attaches the receiver and never receives.

@@ -1,6 +1,7 @@
 //! Promises about processes, tested with processes: each child is this binary, started again with a role.
 
 mod child;
+mod competing;
 mod death;
 mod message;
 mod resize;
@@ -35,6 +36,11 @@ fn main() {
                 "a_killed_sender_leaves_exactly_what_it_committed",
                 death::a_killed_sender_leaves_exactly_what_it_committed,
             ),
+            trial(
+                "what_a_killed_receiver_had_in_hand_goes_to_another",
+                competing::what_a_killed_receiver_had_in_hand_goes_to_another,
+            ),
+            trial("the_last_receiver_to_die_is_reported", competing::the_last_receiver_to_die_is_reported),
             trial("a_task_hears_of_a_death", death::a_task_hears_of_a_death),
             trial("a_killed_receiver_is_reported_and_replaced", death::a_killed_receiver_is_reported_and_replaced),
             trial(

@@ -55,7 +55,7 @@ pub(crate) fn a_deadline_is_a_stall_and_not_a_death() {
     assert_eq!(error, SendError::Stalled);
     sleeper.signal(Signal::CONT);
     // Nothing was stolen from the stopped process: it still is the receiver.
-    assert_eq!(channel.view().receiver_pid, Some(sleeper.pid()));
+    assert_eq!(channel.view().receiver_pids, [sleeper.pid()]);
     assert!(channel.receiver().is_err());
     sleeper.kill();
     let mut receiver = channel.receiver().expect("the place of the dead is free");

@@ -1,0 +1,166 @@
+//! What a receiver reads: the lanes of a channel, in turn.
+
+use crate::channel::core::Core;
+use crate::channel::error::{ChannelError, TryRecvError};
+use crate::ring::consumer::{Consumer, Frame, Payloads};
+use crate::ring::layout::Lane;
+use crate::ring::taker::Taker;
+use crate::shm::window::Shared;
+use crate::sync::wait::WaitPoint;
+
+/// The lanes met so far.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    pub(super) all: Vec<ReceiverLane>,
+    /// The one that is looked at first, so that no sender is starved by another.
+    next: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct ReceiverLane {
+    reader: Reader,
+    payloads: Payloads,
+    pub(super) words: Shared<Lane>,
+    sender_wait: Shared<WaitPoint>,
+    receiver_wait: Shared<WaitPoint>,
+}
+
+/// How a lane is read.
+#[derive(Debug)]
+enum Reader {
+    Only(Consumer),
+    Competing(Taker),
+}
+
+impl Lanes {
+    pub(super) fn new(all: Vec<ReceiverLane>) -> Self {
+        Self { all, next: 0 }
+    }
+
+    /// The next committed frame of any lane. If it is not released, it must be left.
+    #[inline]
+    pub(super) fn peek(&mut self) -> Result<Option<(usize, Frame)>, TryRecvError> {
+        match self.all.as_mut_slice() {
+            [only] => only.peek(0),
+            _ => self.peek_in_turn(),
+        }
+    }
+
+    fn peek_in_turn(&mut self) -> Result<Option<(usize, Frame)>, TryRecvError> {
+        let lanes = self.all.len();
+        for step in 0..lanes {
+            let lane = if self.next + step < lanes { self.next + step } else { self.next + step - lanes };
+            let found = self.all[lane].peek(lane);
+            if !matches!(found, Ok(None)) {
+                // A lane that cannot be read does not stand before the others for ever.
+                self.next = if lane + 1 < lanes { lane + 1 } else { 0 };
+                return found;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Adds to `frames` those that are committed behind the frame peeked last, `first` included, to `max` of them.
+    pub(super) fn peek_batch(&mut self, lane: usize, first: Frame, max: usize, frames: &mut Vec<Frame>) {
+        let lane = &mut self.all[lane];
+        match &mut lane.reader {
+            Reader::Only(consumer) => consumer.peek_batch(first, max, frames),
+            Reader::Competing(taker) => {
+                frames.push(first);
+                // What cannot be read is told by the next look.
+                let _taken_so_far = taker.take_batch(max - 1, frames);
+            }
+        }
+        lane.wake_contended();
+    }
+
+    /// Leaves a frame that was peeked in the lane, as the one that comes next.
+    pub(super) fn leave(&mut self, lane: usize, frame: Frame) {
+        self.next = lane;
+        let lane = &mut self.all[lane];
+        if let Reader::Competing(taker) = &mut lane.reader {
+            // The others are at the lane for some dozens of nanoseconds; one that is stopped there stops all.
+            while !taker.give_back(frame) {
+                std::thread::yield_now();
+            }
+            lane.receiver_wait.event.notify();
+        }
+        lane.wake_contended();
+    }
+}
+
+impl ReceiverLane {
+    pub(super) fn attach(core: &Core, lane: usize, seat: Option<u8>) -> Result<Self, ChannelError> {
+        let corrupt = |found| ChannelError::corrupt(lane, found);
+        let (words, area, classes) = (core.lane(lane)?, core.area(lane)?, core.classes());
+        let reader = match seat {
+            None => Reader::Only(Consumer::attach(words.clone(), area, classes).map_err(corrupt)?),
+            Some(seat) => Reader::Competing(Taker::attach(words.clone(), area, classes, seat).map_err(corrupt)?),
+        };
+        let (payloads, sender_wait) = (Payloads(core.area(lane)?), core.sender_wait(lane)?);
+        Ok(Self { reader, payloads, words, sender_wait, receiver_wait: core.receiver_wait.clone() })
+    }
+
+    /// The next committed frame of this lane, the one of number `lane`.
+    #[inline]
+    fn peek(&mut self, lane: usize) -> Result<Option<(usize, Frame)>, TryRecvError> {
+        let Reader::Only(consumer) = &mut self.reader else { return self.take(lane) };
+        match consumer.peek() {
+            Ok(found) => Ok(found.map(|frame| (lane, frame))),
+            Err(found) => Err(TryRecvError::corrupt(lane, found)),
+        }
+    }
+
+    #[inline(never)]
+    fn take(&mut self, lane: usize) -> Result<Option<(usize, Frame)>, TryRecvError> {
+        let Reader::Competing(taker) = &mut self.reader else { return Ok(None) };
+        let taken = taker.take();
+        self.wake_contended();
+        taken.map(|found| found.map(|frame| (lane, frame))).map_err(|found| TryRecvError::corrupt(lane, found))
+    }
+
+    /// Wakes whoever found this receiver at the lane and may have gone to sleep over it.
+    #[inline]
+    fn wake_contended(&mut self) {
+        if let Reader::Competing(taker) = &mut self.reader
+            && taker.take_contended()
+        {
+            self.receiver_wait.event.notify();
+            self.sender_wait.event.notify();
+        }
+    }
+
+    /// The payload of a frame that was peeked here.
+    #[inline]
+    pub(super) fn payload(&self, frame: Frame) -> &[u8] {
+        self.payloads.of(frame)
+    }
+
+    /// Gives the bytes of the frame peeked last back to the sender.
+    #[inline]
+    pub(super) fn release(&mut self, frame: Frame) {
+        if let Reader::Only(consumer) = &mut self.reader {
+            consumer.release(frame);
+        } else {
+            self.done(&[frame]);
+        }
+        self.sender_wait.event.notify();
+    }
+
+    /// As [`ReceiverLane::release`], for all the frames of a batch.
+    pub(super) fn release_batch(&mut self, frames: &[Frame]) {
+        if let Reader::Only(consumer) = &mut self.reader {
+            consumer.release_batch(frames);
+        } else {
+            self.done(frames);
+        }
+        self.sender_wait.event.notify();
+    }
+
+    #[inline(never)]
+    fn done(&mut self, frames: &[Frame]) {
+        if let Reader::Competing(taker) = &self.reader {
+            frames.iter().for_each(|&frame| taker.done(frame));
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The seats of competing receivers. Steps V5 to V8 of `PROTOCOL.md`.
+
+use std::sync::Arc;
+
+use crate::channel::core::{Core, StructureLock};
+use crate::channel::error::ChannelError;
+use crate::channel::place;
+use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::ring::lock::Holder;
+use crate::ring::taker;
+use crate::shm::error::ShmError;
+use crate::shm::layout::{RECEIVER_GONE, SEATS};
+use crate::shm::participants::{Membership, Role};
+
+/// A receiver's seat; left on drop.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) number: u8,
+    membership: Membership,
+    core: Arc<Core>,
+}
+
+impl Seat {
+    /// V5: takes a free seat, or that of a receiver that has died.
+    pub(crate) fn take(core: &Arc<Core>) -> Result<Self, ChannelError> {
+        let membership = core.participants.join(Role::Receiver)?;
+        let lock = core.lock_structure()?;
+        for number in 0..SEATS as u8 {
+            let seat = &core.control.seats[usize::from(number)];
+            let word = seat.load(Acquire);
+            let is_dead = word != 0 && core.participants.sweep(place::receiver_of(word))?;
+            if word == 0 || (is_dead && core.clear_seat(&lock, number, word)?) {
+                // Edge `seat-taken`, writing end: to whoever settles the receivers' place.
+                seat.store(membership.word(), Release);
+                let attached = &core.control.receivers_attached;
+                attached.store(attached.load(Relaxed).wrapping_add(1), Relaxed);
+                core.control.receiver.store(place::open(attached.load(Relaxed)), Release);
+                return Ok(Self { number, membership, core: Arc::clone(core) });
+            }
+        }
+        Err(ChannelError::TooManyReceivers { seats: SEATS })
+    }
+
+    /// V6: takes no more messages.
+    pub(crate) fn close(&self) {
+        self.put(self.membership.word(), place::closing(self.membership.word()));
+    }
+
+    fn put(&self, from: u64, to: u64) {
+        let seat = &self.core.control.seats[usize::from(self.number)];
+        let _cleared_if_it_differs = seat.compare_exchange(from, to, AcqRel, Relaxed);
+        self.core.settle_place();
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if self.membership.is_inherited() {
+            return;
+        }
+        let word = self.membership.word();
+        self.close();
+        self.put(place::closing(word), 0);
+    }
+}
+
+impl Core {
+    /// V7: says in the receivers' place whether any of the seats takes messages. Wakes the senders if none does.
+    fn settle_place(&self) {
+        loop {
+            let place = self.control.receiver.load(Acquire);
+            // Edge `seat-taken`, reading end: a seat taken since changes the place, too, and the swap below fails.
+            let seats: [u64; SEATS] = std::array::from_fn(|seat| self.control.seats[seat].load(Acquire));
+            let settled = match seats.iter().max() {
+                Some(0) | None => RECEIVER_GONE,
+                Some(&word) if place::refuses(word) => place::CLOSING,
+                Some(_) => return,
+            };
+            if self.control.receiver.compare_exchange(place, settled, AcqRel, Relaxed).is_ok() {
+                return self.wake_senders();
+            }
+        }
+    }
+
+    /// V8: gives back what receivers that have died had taken. The process of one, if that was the last receiver.
+    pub(crate) fn sweep_seats(&self) -> Option<u32> {
+        self.break_dead_resizers_locks();
+        let mut dead = None;
+        for (seat, number) in self.control.seats.iter().zip(0u8..) {
+            let word = seat.load(Acquire);
+            if word == 0 || !self.participants.sweep(place::receiver_of(word)).unwrap_or(false) {
+                continue;
+            }
+            // Another sweeper has the lock, or a resizer: the next look will do.
+            if let Ok(Some(lock)) = self.try_lock_structure()
+                && seat.load(Acquire) == word
+                && self.clear_seat(&lock, number, word).unwrap_or(false)
+            {
+                dead = Some(word as u32);
+                self.receiver_wait.event.wake_all();
+            }
+        }
+        let nobody_left = || self.control.seats.iter().all(|seat| seat.load(Acquire) == 0);
+        dead.filter(|_| nobody_left()).inspect(|_| {
+            let place = self.control.receiver.load(Acquire);
+            if nobody_left() {
+                // As if none had come yet; a seat taken meanwhile has changed the place.
+                let _taken_again_if_it_differs = self.control.receiver.compare_exchange(place, 0, AcqRel, Relaxed);
+            }
+        })
+    }
+
+    /// Gives back what the dead receiver in a seat had taken, and clears the seat; false if somebody is at a lane.
+    fn clear_seat(&self, _lock: &StructureLock<'_>, number: u8, word: u64) -> Result<bool, ShmError> {
+        for lane in 0..self.lanes_used() {
+            let (words, area) = (self.lane(lane)?, self.area(lane)?);
+            let dead = [Holder::Resizer, Holder::Seat(number)];
+            let Some(held) = words.taking.lock.lock_or_take_from(&dead, Holder::Resizer) else { return Ok(false) };
+            // A lane that cannot be read has nothing to give back.
+            let _spoilt = taker::give_back_of(&words, &area, &self.classes(), &held, number);
+            if held.unlock().0 {
+                self.wake_lane(lane)?;
+            }
+        }
+        Ok(self.control.seats[usize::from(number)].compare_exchange(word, 0, AcqRel, Relaxed).is_ok())
+    }
+
+    /// D1 for who changes the structure: gives what is done with back to the sender of the lane.
+    pub(crate) fn collect(&self, _lock: &StructureLock<'_>, lane: usize) -> Result<(), ShmError> {
+        let (words, area) = (self.lane(lane)?, self.area(lane)?);
+        if let Some(held) = words.taking.lock.lock_or_take_from(&[Holder::Resizer], Holder::Resizer) {
+            let _spoilt = taker::collect(&words, &area, &self.classes(), &held);
+            if held.unlock().0 {
+                self.wake_lane(lane)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees lanes that a resizer has died at: whoever has the structure lock knows that nobody else is a resizer.
+    fn break_dead_resizers_locks(&self) {
+        for lane in 0..self.lanes_used() {
+            if let Ok(words) = self.lane(lane)
+                && words.taking.lock.is_held_by(Holder::Resizer)
+                && let Ok(Some(_lock)) = self.try_lock_structure()
+                && words.taking.lock.break_from(Holder::Resizer).is_some()
+            {
+                let _lane_was_read_before = self.wake_lane(lane);
+            }
+        }
+    }
+
+    /// Frees a lane that its dead sender, known by `owner`, was at; false if that cannot be done now.
+    pub(crate) fn break_dead_senders_lock(&self, lane: usize, owner: u64) -> Result<bool, ShmError> {
+        let words = self.lane(lane)?;
+        if !words.taking.lock.is_held_by(Holder::Producer) {
+            return Ok(true);
+        }
+        let Some(_no_successor_comes) = self.try_lock_structure()? else { return Ok(false) };
+        if words.shape.owner.load(Acquire) == owner && words.taking.lock.break_from(Holder::Producer).is_some() {
+            self.wake_lane(lane)?;
+        }
+        Ok(true)
+    }
+
+    /// Wakes whoever waits for the lane: its sender, and the receivers.
+    pub(crate) fn wake_lane(&self, lane: usize) -> Result<(), ShmError> {
+        self.sender_wait(lane)?.event.notify();
+        self.receiver_wait.event.notify();
+        Ok(())
+    }
+}
