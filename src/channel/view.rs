@@ -3,8 +3,8 @@
 use crate::channel::Channel;
 use crate::channel::core::Core;
 use crate::prim::Ordering::{Acquire, Relaxed};
-use crate::ring::word::Cursor;
 use crate::ring::Readers;
+use crate::ring::word::Cursor;
 use crate::shm::layout::{RECEIVER_GONE, SEATS};
 use crate::sync::clock::now_ns;
 use crate::sync::wait::{WAIT_BUCKETS, WaitPoint, WaitStrategy};

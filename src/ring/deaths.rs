@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::prim::mortal;
-use crate::ring::consumer::{Consumer, Payloads};
 use crate::ring::Readers;
+use crate::ring::consumer::{Consumer, Payloads};
 use crate::ring::layout::Lane;
 use crate::ring::producer::{Producer, Reservation};
 use crate::ring::resize::{self, Offered};
 use crate::shm::segment::Segment;
 use crate::shm::window::{Shared, Window};
 
-const CLASSES: std::ops::RangeInclusive<u8> = 6..=8;
-const AREA_OFFSET: usize = 1024;
+pub(super) const CLASSES: std::ops::RangeInclusive<u8> = 6..=8;
+pub(super) const AREA_OFFSET: usize = 1024;
 const STEPS: usize = 14;
 const SCRIPTS: u64 = 60;
 /// Steps of the scripts that are tried one and all.
@@ -229,7 +229,7 @@ fn kill_at_every_store(segment: &Arc<Segment>, script: &[Step]) -> u64 {
     deaths
 }
 
-fn segment() -> Arc<Segment> {
+pub(super) fn segment() -> Arc<Segment> {
     Arc::new(Segment::create("test", 1 << 13).unwrap())
 }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::prim::Ordering::Relaxed;
-use crate::ring::{Readers, Ring};
 use crate::ring::consumer::{Consumer, Frame};
 use crate::ring::layout::Lane;
 use crate::ring::producer::Producer;
 use crate::ring::resize;
 use crate::ring::word::{Cursor, FrameHeader};
+use crate::ring::{Readers, Ring};
 use crate::shm::segment::Segment;
 use crate::shm::window::{Shared, Window};
 
@@ -100,7 +100,10 @@ fn a_cursor_outside_the_lane_is_refused() {
         spoilt.lane.consumer.cursor.store(cursor.to_word(), Relaxed);
         spoilt.lane.producer.cursor.store(cursor.to_word(), Relaxed);
         assert!(Consumer::attach(spoilt.lane.clone(), spoilt.area.clone(), CLASSES).is_err(), "{cursor:?}");
-        assert!(Producer::attach(spoilt.lane.clone(), spoilt.area.clone(), CLASSES, Readers::One).is_err(), "{cursor:?}");
+        assert!(
+            Producer::attach(spoilt.lane.clone(), spoilt.area.clone(), CLASSES, Readers::One).is_err(),
+            "{cursor:?}"
+        );
     }
 }
 

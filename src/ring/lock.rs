@@ -76,9 +76,7 @@ impl LaneLock {
                 Err(word) => word,
             };
             // Edge `contended`, writing end: what we did before, going to sleep, is seen by the holder's unlock.
-            if word & CONTENDED != 0
-                || self.word.compare_exchange(word, word | CONTENDED, AcqRel, Relaxed).is_ok()
-            {
+            if word & CONTENDED != 0 || self.word.compare_exchange(word, word | CONTENDED, AcqRel, Relaxed).is_ok() {
                 return None;
             }
         }

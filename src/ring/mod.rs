@@ -14,6 +14,8 @@ pub(crate) mod lock;
 pub(crate) mod producer;
 pub(crate) mod resize;
 pub(crate) mod taker;
+#[cfg(all(test, not(loom)))]
+mod taker_deaths;
 pub(crate) mod word;
 
 use crate::prim::AtomicU64;

@@ -88,14 +88,15 @@ impl Taker {
         let Some(lock) = taking.lock.try_lock(Holder::Seat(self.seat)) else { return Ok(()) }; // T1
         let mut taken = 0;
         let walked = Walk::from_word(taking.cursor.load(Relaxed), &self.classes).and_then(|mut walk| {
-            let outcome = walk_frames(&mut walk, None, &self.area, &self.classes, |header, word, Walk { ring, position }| {
-                let FrameHeader::Data { len } = header else { return Next::On };
-                // T2. Relaxed: who else looks at a taken frame has the lock after us.
-                word.store(FrameHeader::Taken { len, seat: self.seat }.to_word(), Relaxed);
-                each(Frame::new(ring, position, len));
-                taken += 1;
-                if taken < max { Next::On } else { Next::Past }
-            });
+            let outcome =
+                walk_frames(&mut walk, None, &self.area, &self.classes, |header, word, Walk { ring, position }| {
+                    let FrameHeader::Data { len } = header else { return Next::On };
+                    // T2. Relaxed: who else looks at a taken frame has the lock after us.
+                    word.store(FrameHeader::Taken { len, seat: self.seat }.to_word(), Relaxed);
+                    each(Frame::new(ring, position, len));
+                    taken += 1;
+                    if taken < max { Next::On } else { Next::Past }
+                });
             taking.cursor.store(walk.to_word(), Relaxed); // T3
             taking.messages.store(taking.messages.load(Relaxed).wrapping_add(taken as u64), Relaxed);
             outcome

@@ -134,7 +134,10 @@ mod tests {
         ] {
             assert_eq!(FrameHeader::from_word(header.to_word()), Some(header));
             let len = FrameHeader::data_len(header.to_word());
-            assert_eq!(len.map(|len| FrameHeader::Data { len }), matches!(header, FrameHeader::Data { .. }).then_some(header));
+            assert_eq!(
+                len.map(|len| FrameHeader::Data { len }),
+                matches!(header, FrameHeader::Data { .. }).then_some(header)
+            );
         }
         for word in [6, 0x100, 4 | 0x1_0000, 1 | 0x100, 2 | 1 << 32, u64::MAX] {
             assert_eq!(FrameHeader::from_word(word), None, "{word:#x}");

@@ -111,7 +111,8 @@ fn view(segment: &Arc<Segment>) -> Result<Shared<Header>, ShmError> {
 mod tests {
     use super::*;
 
-    const GEOMETRY: Geometry = Geometry { lanes_max: 4, class_min: 12, class_max: 20, message_bytes_max: 1024, receivers: 1 };
+    const GEOMETRY: Geometry =
+        Geometry { lanes_max: 4, class_min: 12, class_max: 20, message_bytes_max: 1024, receivers: 1 };
 
     fn segment() -> Arc<Segment> {
         Arc::new(Segment::create("test", 1 << 16).unwrap())

@@ -7,8 +7,8 @@ use loom::thread;
 
 use crate::model;
 use crate::prim::Ordering::Relaxed;
-use crate::ring::consumer::Consumer;
 use crate::ring::Readers;
+use crate::ring::consumer::Consumer;
 use crate::ring::layout::Lane;
 use crate::ring::producer::{Producer, RingFull};
 use crate::ring::resize::{self, Offered};
