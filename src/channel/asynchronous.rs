@@ -8,10 +8,10 @@ use futures_core::Stream;
 use futures_sink::Sink;
 
 use crate::channel::error::{RecvError, SendError};
-use crate::channel::receiver::{Guard, Receiver};
-use crate::channel::sender::{Claim, Sender, dead_receiver};
+use crate::channel::guard::Guard;
+use crate::channel::receiver::Receiver;
+use crate::channel::sender::{Claim, Room, Sender, dead_receiver};
 use crate::ring::consumer::Frame;
-use crate::ring::producer::Reservation;
 use crate::shm::window::Shared;
 use crate::sync::clock::now_ns;
 use crate::sync::reactor;
@@ -143,7 +143,7 @@ impl AsyncReceiver {
             let future = Cancellable { endpoint: &mut *self, wait: |receiver| &mut receiver.wait };
             poll_fn(|context| future.endpoint.poll_frame(context)).await?
         };
-        Ok(self.receiver.guard(lane, frame))
+        Ok(self.receiver.guard(lane, frame)?)
     }
 
     /// The receiver, for a thread.
@@ -172,7 +172,9 @@ impl Stream for AsyncReceiver {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         Poll::Ready(match ready!(this.poll_frame(context)) {
-            Ok((lane, frame)) => Some(Ok(this.receiver.guard(lane, frame).to_vec())),
+            Ok((lane, frame)) => {
+                Some(this.receiver.guard(lane, frame).map(|guard| guard.to_vec()).map_err(RecvError::from))
+            }
             Err(RecvError::Disconnected) => None,
             Err(error) => Some(Err(error)),
         })
@@ -200,12 +202,12 @@ impl AsyncSender {
     /// # Panics
     /// As [`AsyncSender::send`].
     pub async fn claim(&mut self, len: usize) -> Result<Claim<'_>, SendError> {
-        let reservation = {
+        let room = {
             let future = Cancellable { endpoint: &mut *self, wait: |sender| &mut sender.wait };
             poll_fn(|context| future.endpoint.poll_unsent(context)).await?;
             poll_fn(|context| future.endpoint.poll_reserve(len, context)).await?
         };
-        Ok(self.sender.claimed(reservation))
+        Ok(self.sender.claimed(room))
     }
 
     /// The sender, for a thread, and the message that a [`Sink`] took and has not sent, if there is one.
@@ -213,7 +215,7 @@ impl AsyncSender {
         (self.sender, self.unsent)
     }
 
-    fn poll_reserve(&mut self, len: usize, context: &Context<'_>) -> Poll<Result<Reservation, SendError>> {
+    fn poll_reserve(&mut self, len: usize, context: &Context<'_>) -> Poll<Result<Room, SendError>> {
         let Self { sender, wait, .. } = self;
         let (point, core) = (sender.wait_point(), sender.core());
         wait.poll((&point, &point), context, || sender.poll_reserve(len), || dead_receiver(&core))
@@ -221,9 +223,9 @@ impl AsyncSender {
 
     fn poll_unsent(&mut self, context: &Context<'_>) -> Poll<Result<(), SendError>> {
         let Some(len) = self.unsent.as_ref().map(Vec::len) else { return Poll::Ready(Ok(())) };
-        let reservation = ready!(self.poll_reserve(len, context))?;
+        let room = ready!(self.poll_reserve(len, context))?;
         if let Some(message) = self.unsent.take() {
-            self.sender.claimed(reservation).commit_copy(&message);
+            self.sender.claimed(room).commit_copy(&message);
         }
         Poll::Ready(Ok(()))
     }

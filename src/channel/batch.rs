@@ -3,11 +3,13 @@
 use std::ops::Index;
 use std::time::Duration;
 
-use crate::channel::error::{RecvError, SendBatchError, SendError, TrySendError};
+use crate::channel::error::{RecvError, SendBatchError, SendError};
 use crate::channel::receiver::Receiver;
 use crate::channel::sender::{Sender, deadline};
 
 /// Received messages, in place and in their sender's order. Dropping it gives their bytes back to the sender.
+///
+/// A message in a block is a batch of its own.
 ///
 /// What is said of [`crate::channel::Guard`] holds for each of them. A receiver that dies with a batch in hand has
 /// released none of it: its successor receives all of it again.
@@ -15,6 +17,8 @@ use crate::channel::sender::{Sender, deadline};
 pub struct RecvBatch<'a> {
     receiver: &'a mut Receiver,
     lane: usize,
+    /// The block of the only message, if that is a loan, or 0.
+    loan: usize,
 }
 
 /// Commits what was appended, whatever ends the appending.
@@ -62,19 +66,24 @@ impl Sender {
         let mut sent = 0;
         for message in messages {
             let message = message.as_ref();
-            let reservation = match appending.0.try_reserve(message.len()) {
-                Err(TrySendError::Full) => {
-                    // What is there already may be what the receiver waits for.
-                    appending.0.commit_batch();
-                    appending.0.wait_for_room(message.len(), deadline_ns)
-                }
-                other => other.map_err(SendError::from),
-            };
-            let reservation = reservation.map_err(|error| SendBatchError { sent, error })?;
-            appending.0.append(reservation, message);
+            if !appending.0.try_append(message) {
+                let outcome = appending.0.send_between(message, deadline_ns);
+                outcome.map_err(|error| SendBatchError { sent, error })?;
+            }
             sent += 1;
         }
         Ok(sent)
+    }
+}
+
+impl Sender {
+    /// Sends what does not go into the batch now.
+    #[cold]
+    fn send_between(&mut self, message: &[u8], deadline_ns: Option<u64>) -> Result<(), SendError> {
+        // What is there already may be what the receiver waits for. A long message has a commit of its own, too.
+        self.commit_batch();
+        self.claim_until(message.len(), deadline_ns)?.commit_copy(message);
+        Ok(())
     }
 }
 
@@ -105,8 +114,13 @@ impl Receiver {
         assert!(max > 0, "a batch of at most 0 messages");
         let (lane, first) = self.next_frame(deadline_ns)?;
         self.frames.clear();
+        if first.is_loan() {
+            let block = self.lanes.begin_read(lane, first)?;
+            self.frames.push(first);
+            return Ok(RecvBatch { receiver: self, lane, loan: block });
+        }
         self.lanes.peek_batch(lane, first, max, &mut self.frames);
-        Ok(RecvBatch { receiver: self, lane })
+        Ok(RecvBatch { receiver: self, lane, loan: 0 })
     }
 }
 
@@ -119,8 +133,9 @@ impl RecvBatch<'_> {
 
     /// The messages, first sent first.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        let lane = &self.receiver.lanes.all[self.lane];
-        self.receiver.frames.iter().map(|&frame| lane.payload(frame))
+        let Receiver { lanes, frames, .. } = &*self.receiver;
+        let loan = self.loan;
+        frames.iter().map(move |&frame| lanes.payload(self.lane, frame, loan))
     }
 }
 
@@ -130,12 +145,15 @@ impl Index<usize> for RecvBatch<'_> {
     /// # Panics
     /// Panics if `index` is not less than [`RecvBatch::len`].
     fn index(&self, index: usize) -> &[u8] {
-        self.receiver.lanes.all[self.lane].payload(self.receiver.frames[index])
+        self.receiver.lanes.payload(self.lane, self.receiver.frames[index], self.loan)
     }
 }
 
 impl Drop for RecvBatch<'_> {
     fn drop(&mut self) {
-        self.receiver.lanes.all[self.lane].release_batch(&self.receiver.frames);
+        match self.receiver.frames[0] {
+            loan if loan.is_loan() => self.receiver.lanes.release_loan(self.lane, loan, self.loan),
+            _ => self.receiver.lanes.all[self.lane].release_batch(&self.receiver.frames),
+        }
     }
 }

@@ -8,6 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::channel::error::{ChannelError, TryRecvError};
 use crate::channel::layout::{self, ABI_HASH};
 use crate::channel::options::{ChannelOptions, CheckedOptions};
+use crate::channel::slab::Slab;
 use crate::channel::{Receiver, Sender};
 use crate::prim::Ordering::{Acquire, Relaxed};
 use crate::ring::layout::Lane;
@@ -48,13 +49,14 @@ pub struct Channel {
 pub(crate) struct Core {
     // Dropped in this order: the name first, so that nobody finds a channel that is about to go.
     _name: Option<NameEntry>,
-    _membership: Membership,
+    pub(crate) membership: Membership,
     pub(crate) participants: ParticipantTable,
     pub(crate) segment: Arc<Segment>,
     pub(crate) control: Shared<ControlWords>,
     /// Where receivers wait.
     pub(crate) receiver_wait: Shared<WaitPoint>,
     pub(crate) geometry: Geometry,
+    pub(crate) slab: Arc<Slab>,
     /// Threads share the descriptor that holds the structure lock, so they take turns here first.
     turn: Mutex<()>,
 }
@@ -110,9 +112,12 @@ impl Channel {
         }
         fences::register();
         let participants = ParticipantTable::of(&segment)?;
+        let slab =
+            Slab::of(&segment, geometry, words_at(&segment, layout::SLAB_OFFSET)?, layout::blocks_offset(geometry));
         let core = Core {
             _name: name,
-            _membership: participants.join(Role::Handle)?,
+            membership: participants.join(Role::Handle)?,
+            slab: Arc::new(slab.ok_or_else(|| too_short(&segment))?),
             control: words_at(&segment, layout::CONTROL_OFFSET)?,
             receiver_wait: words_at(&segment, layout::receiver_wait_offset(0))?,
             participants,
@@ -185,6 +190,15 @@ impl Core {
     /// Where the sender of `lane` waits.
     pub(crate) fn sender_wait(&self, lane: usize) -> Result<Shared<WaitPoint>, ShmError> {
         words_at(&self.segment, layout::sender_wait_offset(lane))
+    }
+
+    /// Wakes the senders that wait, for a block perhaps.
+    pub(crate) fn notify_senders(&self) {
+        for lane in 0..self.lanes_used() {
+            if let Ok(point) = self.sender_wait(lane) {
+                point.event.notify();
+            }
+        }
     }
 
     /// Wakes every sender, also those that attached since the receiver last looked.

@@ -67,6 +67,12 @@ pub enum TrySendError {
     /// The receiver has closed.
     #[error("the receiver has closed the channel")]
     Disconnected,
+    /// There is no memory for a block of that many bytes.
+    #[error("no memory for a message of {bytes} bytes")]
+    NoMemory {
+        /// The message's length.
+        bytes: usize,
+    },
     /// The message is longer than the channel takes.
     #[error("a message of {bytes} bytes is longer than the {max} that the channel was created for (message_bytes_max)")]
     TooLong {
@@ -92,6 +98,12 @@ pub enum SendError {
     PeerDied {
         /// The dead process.
         pid: u32,
+    },
+    /// There is no memory for a block of that many bytes.
+    #[error("no memory for a message of {bytes} bytes")]
+    NoMemory {
+        /// The message's length.
+        bytes: usize,
     },
     /// The message is longer than the channel takes.
     #[error("a message of {bytes} bytes is longer than the {max} that the channel was created for (message_bytes_max)")]
@@ -217,6 +229,7 @@ impl From<TrySendError> for SendError {
         match error {
             TrySendError::Full => Self::Stalled,
             TrySendError::Disconnected => Self::Disconnected,
+            TrySendError::NoMemory { bytes } => Self::NoMemory { bytes },
             TrySendError::TooLong { bytes, max } => Self::TooLong { bytes, max },
         }
     }

@@ -1,10 +1,15 @@
 //! What a receiver reads: the lanes of a channel, in turn.
 
+use std::sync::Arc;
+
 use crate::channel::core::Core;
 use crate::channel::error::{ChannelError, TryRecvError};
+use crate::channel::held::HeldBlock;
+use crate::channel::receiver::Place;
+use crate::channel::slab::{Slab, in_flight};
 use crate::ring::consumer::{Consumer, Frame, Payloads};
 use crate::ring::layout::Lane;
-use crate::ring::taker::Taker;
+use crate::ring::taker::{self, Taker};
 use crate::shm::window::Shared;
 use crate::sync::wait::WaitPoint;
 
@@ -14,6 +19,7 @@ pub(super) struct Lanes {
     pub(super) all: Vec<ReceiverLane>,
     /// The one that is looked at first, so that no sender is starved by another.
     next: usize,
+    core: Arc<Core>,
 }
 
 #[derive(Debug)]
@@ -33,8 +39,59 @@ enum Reader {
 }
 
 impl Lanes {
-    pub(super) fn new(all: Vec<ReceiverLane>) -> Self {
-        Self { all, next: 0 }
+    pub(super) fn new(all: Vec<ReceiverLane>, core: Arc<Core>) -> Self {
+        Self { all, next: 0, core }
+    }
+
+    #[inline]
+    pub(super) fn slab(&self) -> &Slab {
+        &self.core.slab
+    }
+
+    /// The payload of a frame that was peeked, which is in `block` if it is a loan.
+    #[inline]
+    pub(super) fn payload(&self, lane: usize, frame: Frame, block: usize) -> &[u8] {
+        if frame.is_loan() { self.loan_payload(frame, block) } else { self.all[lane].payload(frame) }
+    }
+
+    #[cold]
+    fn loan_payload(&self, frame: Frame, block: usize) -> &[u8] {
+        self.slab().bytes(block, frame.len)
+    }
+
+    /// B3: begins to read the block of a loan that was peeked.
+    #[cold]
+    pub(super) fn begin_read(&mut self, lane: usize, frame: Frame) -> Result<usize, TryRecvError> {
+        let entry = &self.all[lane];
+        let number = entry.payload(frame).try_into().map_or(u64::MAX, u64::from_ne_bytes);
+        let block = self.slab().begin_read(number, in_flight(lane, frame.position()), frame.len);
+        if block.is_none() && matches!(entry.reader, Reader::Competing(_)) {
+            // It was taken; nobody else shall find it.
+            self.all[lane].release(frame);
+        }
+        block.ok_or(TryRecvError::Corrupt { lane, position: frame.position(), word: number })
+    }
+
+    /// B3, the end: gives the frame back, then the block.
+    #[cold]
+    pub(super) fn release_loan(&mut self, lane: usize, frame: Frame, block: usize) {
+        self.slab().end_read(block);
+        self.all[lane].release(frame);
+        if self.slab().free(block, in_flight(lane, frame.position())) {
+            self.core.notify_senders();
+        }
+    }
+
+    /// B3 of a message that is held: the block becomes the receiver's, then the frame is given back. `None` if the block
+    /// is not what it was.
+    #[cold]
+    pub(super) fn adopt(&mut self, lane: usize, frame: Frame, number: usize, place: &Place) -> Option<HeldBlock> {
+        let owner = place.word();
+        if !self.slab().adopt(number, in_flight(lane, frame.position()), owner) {
+            return None;
+        }
+        self.all[lane].release(frame);
+        Some(HeldBlock { core: Arc::clone(&self.core), number, len: frame.len, owner })
     }
 
     /// The next committed frame of any lane. If it is not released, it must be left.
@@ -159,8 +216,12 @@ impl ReceiverLane {
 
     #[inline(never)]
     fn done(&mut self, frames: &[Frame]) {
-        if let Reader::Competing(taker) = &self.reader {
-            frames.iter().for_each(|&frame| taker.done(frame));
-        }
+        frames.iter().for_each(|&frame| taker::done(&self.payloads.0, frame));
+    }
+
+    /// What a frame that was taken needs to be kept; `None` if frames are released in order.
+    pub(super) fn share(&self) -> Option<(Payloads, Shared<WaitPoint>)> {
+        let competing = matches!(self.reader, Reader::Competing(_));
+        competing.then(|| (Payloads(self.payloads.0.clone()), self.sender_wait.clone()))
     }
 }

@@ -3,10 +3,13 @@
 //! ```text
 //! 20 KiB   ControlWords   who receives, how to wait, how many lanes
 //!  +512    WaitPoint      one a seat: the first receiver's, on which all sleep, and what the others' waits cost
-//! 32 KiB   lanes          a Lane and the WaitPoint of its sender, 1,536 bytes each
+//!   +9 KiB SlabWords      who has which block
+//! 36 KiB   lanes          a Lane and the WaitPoint of its sender, 1,536 bytes each
 //! ...      lane areas     aligned to 64 KiB, 2^(class_max + 1) bytes a lane
+//! ...      blocks         aligned to 64 KiB, for payloads that are too long for a ring
 //! ```
 
+use crate::channel::slab::{self, BLOCKS_MAX, SlabWords};
 use crate::ring::layout::Lane;
 use crate::shm::header::Geometry;
 use crate::shm::layout::{ControlWords, Header, PARTICIPANTS_MAX, Participant, SEATS, UPPER_OFFSET, abi_hash};
@@ -15,7 +18,9 @@ use crate::sync::wait::WaitPoint;
 /// Offset of the channel's [`ControlWords`].
 pub(crate) const CONTROL_OFFSET: usize = UPPER_OFFSET;
 const RECEIVER_WAITS_OFFSET: usize = CONTROL_OFFSET + 512;
-const LANES_OFFSET: usize = CONTROL_OFFSET + 3 * 4096;
+/// Offset of the [`SlabWords`].
+pub(crate) const SLAB_OFFSET: usize = CONTROL_OFFSET + 9 * 1024;
+const LANES_OFFSET: usize = CONTROL_OFFSET + 4 * 4096;
 const LANE_STRIDE: usize = size_of::<Lane>() + size_of::<WaitPoint>();
 
 /// What both sides must agree on to share a segment.
@@ -26,13 +31,16 @@ pub(crate) const ABI_HASH: u64 = abi_hash(&[
     CONTROL_OFFSET,
     RECEIVER_WAITS_OFFSET,
     SEATS,
+    SLAB_OFFSET,
+    BLOCKS_MAX,
     LANES_OFFSET,
     size_of::<Lane>(),
     size_of::<WaitPoint>(),
 ]);
 
 const _: () = assert!(size_of::<ControlWords>() <= RECEIVER_WAITS_OFFSET - CONTROL_OFFSET);
-const _: () = assert!(RECEIVER_WAITS_OFFSET + SEATS * size_of::<WaitPoint>() <= LANES_OFFSET);
+const _: () = assert!(RECEIVER_WAITS_OFFSET + SEATS * size_of::<WaitPoint>() <= SLAB_OFFSET);
+const _: () = assert!(SLAB_OFFSET + size_of::<SlabWords>() <= LANES_OFFSET);
 const _: () = assert!(LANE_STRIDE == 1536);
 
 /// Offset of the [`WaitPoint`] of the receiver in `seat`, or of the only one in seat 0.
@@ -61,7 +69,12 @@ pub(crate) fn area_offset(geometry: Geometry, lane: usize) -> usize {
     words + lane * area_bytes(geometry)
 }
 
+/// Offset of the blocks.
+pub(crate) fn blocks_offset(geometry: Geometry) -> usize {
+    area_offset(geometry, geometry.lanes_max as usize)
+}
+
 /// Bytes of the whole segment.
 pub(crate) fn segment_bytes(geometry: Geometry) -> usize {
-    area_offset(geometry, geometry.lanes_max as usize)
+    blocks_offset(geometry) + geometry.blocks as usize * slab::block_bytes(geometry)
 }

@@ -2,10 +2,14 @@
 
 mod asynchronous;
 mod batch;
+mod blocks;
 mod core;
 mod error;
+mod guard;
+mod held;
 mod lanes;
 mod layout;
+mod loan;
 mod options;
 mod place;
 mod presence;
@@ -13,6 +17,7 @@ mod receiver;
 mod resize;
 mod seats;
 mod sender;
+mod slab;
 #[cfg(test)]
 mod spoilt;
 mod typed;
@@ -25,8 +30,11 @@ pub(crate) use crate::sync::wait::cpus;
 pub use asynchronous::{AsyncReceiver, AsyncSender};
 pub use batch::RecvBatch;
 pub use error::{ChannelError, RecvError, ResizeError, SendBatchError, SendError, TryRecvError, TrySendError};
+pub use guard::Guard;
+pub use held::Held;
+pub use loan::Loan;
 pub use options::{ChannelOptions, Receivers};
-pub use receiver::{Guard, Receiver};
+pub use receiver::Receiver;
 pub use resize::Resize;
 pub use sender::{Claim, Sender};
 pub use typed::{TypedGuard, TypedReceiver, TypedSender};

@@ -1,7 +1,9 @@
 //! What a channel is created with.
 
 use crate::channel::{Channel, ChannelError};
-use crate::shm::header::{CLASS_CEILING, CLASS_FLOOR, Geometry, LANES_MAX};
+use crate::shm::header::{
+    BLOCKS_CEILING, CLASS_CEILING, CLASS_FLOOR, Geometry, LANES_MAX, MESSAGE_BYTES_CEILING, RING_PAYLOAD_MAX,
+};
 
 /// Options of a new channel. All have defaults; none must be set.
 ///
@@ -10,11 +12,13 @@ use crate::shm::header::{CLASS_CEILING, CLASS_FLOOR, Geometry, LANES_MAX};
 /// | `ring_bytes` | 64 KiB | between `ring_bytes_min` and `ring_bytes_max` |
 /// | `ring_bytes_min` | 4 KiB, or what `message_bytes_max` needs | a power of two from 4 KiB |
 /// | `ring_bytes_max` | 16 MiB | a power of two to 1 GiB |
-/// | `message_bytes_max` | 1,024 | to half of `ring_bytes_min`, less 16 |
+/// | `message_bytes_max` | 1,024 | to 1 GiB; what is longer than 16 KiB goes through blocks of its own |
+/// | `blocks` | 64 | 1 to 256: long messages that can be under way at a time |
 /// | `senders_max` | 16 | 1 to 64 |
 /// | `receivers` | [`Receivers::One`] | see there |
 ///
-/// Sizes are rounded up to powers of two. The segment is sparse: only rings in use cost memory.
+/// Sizes of rings are rounded up to powers of two. The segment is sparse: only rings in use, and blocks that were used,
+/// cost memory.
 #[derive(Debug, Clone)]
 pub struct ChannelOptions {
     ring_bytes: u64,
@@ -23,6 +27,7 @@ pub struct ChannelOptions {
     message_bytes_max: u32,
     senders_max: u32,
     receivers: Receivers,
+    blocks: u32,
 }
 
 /// Who receives the messages of a channel.
@@ -55,6 +60,7 @@ impl Default for ChannelOptions {
             message_bytes_max: 1024,
             senders_max: 16,
             receivers: Receivers::One,
+            blocks: 64,
         }
     }
 }
@@ -90,6 +96,13 @@ impl ChannelOptions {
         self
     }
 
+    /// Blocks for messages longer than 16 KiB and for loans; each can hold the longest message, and costs memory once it
+    /// was used.
+    pub fn blocks(mut self, blocks: u32) -> Self {
+        self.blocks = blocks;
+        self
+    }
+
     /// Who receives the messages.
     pub fn receivers(mut self, receivers: Receivers) -> Self {
         self.receivers = receivers;
@@ -116,11 +129,12 @@ impl ChannelOptions {
     fn check(&self) -> Result<CheckedOptions, ChannelError> {
         let ceiling = 1 << CLASS_CEILING;
         in_range("ring_bytes_max", self.ring_bytes_max, 1 << CLASS_FLOOR, ceiling)?;
-        in_range("message_bytes_max", self.message_bytes_max.into(), 1, ceiling / 2 - 16)?;
+        in_range("message_bytes_max", self.message_bytes_max.into(), 1, MESSAGE_BYTES_CEILING.into())?;
+        in_range("blocks", self.blocks.into(), 1, BLOCKS_CEILING.into())?;
         in_range("senders_max", self.senders_max.into(), 1, LANES_MAX.into())?;
         in_range("ring_bytes_min", self.ring_bytes_min, 1, self.ring_bytes_max)?;
         let class_max = class_of(self.ring_bytes_max);
-        let for_messages = class_of((u64::from(self.message_bytes_max) + 16) * 2);
+        let for_messages = Geometry::class_for(self.message_bytes_max.min(RING_PAYLOAD_MAX));
         let class_min = class_of(self.ring_bytes_min).max(for_messages).max(CLASS_FLOOR);
         if class_min > class_max {
             in_range("message_bytes_max", self.message_bytes_max.into(), 1, (1 << (class_max - 1)) - 16)?;
@@ -136,6 +150,7 @@ impl ChannelOptions {
                 Receivers::One => 0,
                 Receivers::Competing => 1,
             },
+            blocks: self.blocks,
         };
         Ok(CheckedOptions { geometry, ring_class })
     }
@@ -160,8 +175,9 @@ mod tests {
     #[test]
     fn long_messages_raise_the_smallest_ring() {
         let checked = ChannelOptions::default().message_bytes_max(30_000).check().unwrap();
-        assert_eq!(checked.geometry.class_min, 16);
-        assert!(Geometry::message_bytes_limit(16) >= 30_000);
+        assert_eq!(checked.geometry.class_min, 16, "what goes through rings has at most 16 KiB");
+        let checked = ChannelOptions::default().message_bytes_max(10_000).check().unwrap();
+        assert_eq!(checked.geometry.class_min, 15);
     }
 
     #[test]
@@ -173,7 +189,9 @@ mod tests {
             (options.clone().ring_bytes_max(1 << 31), "ring_bytes_max"),
             (options.clone().ring_bytes_min(1 << 25), "ring_bytes_min"),
             (options.clone().message_bytes_max(0), "message_bytes_max"),
-            (options.clone().message_bytes_max(1 << 24), "message_bytes_max"),
+            (options.clone().message_bytes_max((1 << 30) + 1), "message_bytes_max"),
+            (options.clone().message_bytes_max(9_000).ring_bytes(4096).ring_bytes_max(4096), "message_bytes_max"),
+            (options.clone().blocks(257), "blocks"),
             (options.clone().senders_max(65), "senders_max"),
         ] {
             let error = bad.check().unwrap_err();

@@ -1,11 +1,11 @@
 //! The receiving endpoint.
 
-use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::channel::core::Core;
 use crate::channel::error::{ChannelError, RecvError, TryRecvError};
+use crate::channel::guard::Guard;
 use crate::channel::lanes::{Lanes, ReceiverLane};
 use crate::channel::place;
 use crate::channel::presence::{self, Arrivals};
@@ -38,31 +38,17 @@ pub struct Receiver {
     closed: bool,
     /// Where its waits are booked.
     waits: Shared<WaitPoint>,
-    place: Place,
+    place: Arc<Place>,
     core: Arc<Core>,
 }
 
 /// What this receiver is to the channel.
 #[derive(Debug)]
-enum Place {
+pub(super) enum Place {
     /// The only one.
     Only(Membership),
     /// One of several.
     Seat(Seat),
-}
-
-/// A message, in place. Dropping it gives its bytes back to the sender.
-///
-/// A guard that is forgotten (`std::mem::forget`) releases nothing: its message is received again; where receivers compete,
-/// once this receiver has gone.
-///
-/// A sender that keeps the protocol does not touch the bytes while the guard lives. In a channel shared with a process
-/// that you do not trust, copy them before you check them.
-#[derive(Debug)]
-pub struct Guard<'a> {
-    receiver: &'a mut Receiver,
-    lane: usize,
-    frame: Frame,
 }
 
 impl Receiver {
@@ -76,13 +62,14 @@ impl Receiver {
 
     fn attach_only(core: &Arc<Core>) -> Result<Self, ChannelError> {
         let membership = core.participants.join(Role::Receiver)?;
-        let _lock = core.lock_structure()?;
+        let lock = core.lock_structure()?;
         // Edge `receiver-attached`, reading end: what the receiver before has released, this one does not see again.
         let present = core.control.receiver.load(Acquire);
         if present != 0 && present != RECEIVER_GONE && !core.participants.sweep(place::receiver_of(present))? {
             return Err(ChannelError::ReceiverTaken { pid: present as u32 });
         }
         // Before anybody sees this receiver: a lane that cannot be read must not look like a receiver that has closed.
+        core.restore_loans(&lock)?;
         let lanes =
             (0..core.lanes_used()).map(|lane| ReceiverLane::attach(core, lane, None)).collect::<Result<Vec<_>, _>>()?;
         // Edge `receiver-attached`, writing end: to the Acquire load above in the next receiver's attach. Meanwhile
@@ -93,8 +80,8 @@ impl Receiver {
 
     fn new(core: &Arc<Core>, place: Place, lanes: Vec<ReceiverLane>) -> Result<Self, ChannelError> {
         let waits = core.receiver_waits(place.seat().map_or(0, usize::from))?;
-        let (lanes, core) = (Lanes::new(lanes), Arc::clone(core));
-        Ok(Self { lanes, frames: Vec::new(), streak: 0, closed: false, waits, place, core })
+        let (lanes, core) = (Lanes::new(lanes, Arc::clone(core)), Arc::clone(core));
+        Ok(Self { lanes, frames: Vec::new(), streak: 0, closed: false, waits, place: Arc::new(place), core })
     }
 
     fn meet_lanes(&mut self) -> Result<(), ChannelError> {
@@ -130,7 +117,7 @@ impl Receiver {
     #[inline]
     pub fn try_recv(&mut self) -> Result<Guard<'_>, TryRecvError> {
         let (lane, frame) = self.poll()?.ok_or(TryRecvError::Empty)?;
-        Ok(self.guard(lane, frame))
+        self.guard(lane, frame)
     }
 
     /// Copies of the messages, one after the other, waiting for each; ends when every sender has closed.
@@ -159,7 +146,7 @@ impl Receiver {
     pub fn close(&mut self) {
         if !self.closed {
             self.closed = true;
-            match &self.place {
+            match &*self.place {
                 Place::Only(membership) => {
                     let word = membership.word();
                     self.leave_place(word, place::closing(word));
@@ -178,7 +165,7 @@ impl Receiver {
     #[inline]
     fn recv_until(&mut self, deadline_ns: Option<u64>) -> Result<Guard<'_>, RecvError> {
         let (lane, frame) = self.next_frame(deadline_ns)?;
-        Ok(self.guard(lane, frame))
+        Ok(self.guard(lane, frame)?)
     }
 
     #[inline]
@@ -215,8 +202,13 @@ impl Receiver {
 
     /// The guard of a frame that was found.
     #[inline]
-    pub(super) fn guard(&mut self, lane: usize, frame: Frame) -> Guard<'_> {
-        Guard { receiver: self, lane, frame }
+    pub(super) fn guard(&mut self, lane: usize, frame: Frame) -> Result<Guard<'_>, TryRecvError> {
+        Guard::new(self, lane, frame)
+    }
+
+    /// The place, to keep it past this receiver.
+    pub(super) fn share_place(&self) -> Arc<Place> {
+        Arc::clone(&self.place)
     }
 
     /// Where this receiver's waits for messages are booked, and where it waits.
@@ -279,39 +271,26 @@ impl Place {
             Self::Seat(seat) => Some(seat.number),
         }
     }
-}
 
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        if let Place::Only(membership) = &self.place
-            && !membership.is_inherited()
-        {
-            let word = membership.word();
-            self.leave_place(if self.closed { place::closing(word) } else { word }, RECEIVER_GONE);
+    /// The receiver's participant word.
+    pub(super) fn word(&self) -> u64 {
+        match self {
+            Self::Only(membership) => membership.word(),
+            Self::Seat(seat) => seat.word(),
         }
     }
 }
 
-impl Guard<'_> {
-    /// Leaves the message in the channel, as the one that is received next.
-    pub(super) fn leave(self) {
-        self.receiver.lanes.leave(self.lane, self.frame);
-        // Forgotten, it is not released.
-        std::mem::forget(self);
-    }
-}
-
-impl Deref for Guard<'_> {
-    type Target = [u8];
-    #[inline]
-    fn deref(&self) -> &[u8] {
-        self.receiver.lanes.all[self.lane].payload(self.frame)
-    }
-}
-
-impl Drop for Guard<'_> {
-    #[inline]
+impl Drop for Receiver {
     fn drop(&mut self) {
-        self.receiver.lanes.all[self.lane].release(self.frame);
+        match &*self.place {
+            Place::Only(membership) if !membership.is_inherited() => {
+                let word = membership.word();
+                self.leave_place(if self.closed { place::closing(word) } else { word }, RECEIVER_GONE);
+            }
+            Place::Only(_) => {}
+            // It is left with the last message that is held.
+            Place::Seat(_) => self.close(),
+        }
     }
 }

@@ -54,7 +54,8 @@ impl Channel {
         Ok(outcome)
     }
 
-    /// Gives back the memory of rings that every sender and the receiver have left. [`Channel::resize`] does so too.
+    /// Gives back the memory of rings that every sender and the receiver have left, which [`Channel::resize`] does too, and
+    /// of blocks that are free.
     ///
     /// # Errors
     /// The kernel refuses; what was not given back is tried again with the next call.
@@ -65,6 +66,8 @@ impl Channel {
                 reclaim_lane(&self.core, &lock, lane)?;
             }
         }
+        self.core.slab.release_free(self.core.membership.word())?;
+        self.core.notify_senders();
         Ok(())
     }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::channel::core::{Core, StructureLock};
 use crate::channel::error::ChannelError;
 use crate::channel::place;
+use crate::channel::slab::in_flight;
 use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::ring::consumer::Payloads;
 use crate::ring::lock::Holder;
 use crate::ring::taker;
 use crate::shm::error::ShmError;
@@ -41,8 +43,16 @@ impl Seat {
         Err(ChannelError::TooManyReceivers { seats: SEATS })
     }
 
+    /// The receiver's participant word.
+    pub(crate) fn word(&self) -> u64 {
+        self.membership.word()
+    }
+
     /// V6: takes no more messages.
     pub(crate) fn close(&self) {
+        if self.membership.is_inherited() {
+            return;
+        }
         self.put(self.membership.word(), place::closing(self.membership.word()));
     }
 
@@ -117,11 +127,23 @@ impl Core {
             let dead = [Holder::Resizer, Holder::Seat(number)];
             let Some(held) = words.taking.lock.lock_or_take_from(&dead, Holder::Resizer) else { return Ok(false) };
             // A lane that cannot be read has nothing to give back.
-            let _spoilt = taker::give_back_of(&words, &area, &self.classes(), &held, number);
+            let payloads = Payloads(area.clone());
+            let _spoilt = taker::give_back_of(&words, &area, &self.classes(), &held, number, |frame| {
+                if frame.is_loan()
+                    && let Ok(block) = payloads.of(frame).try_into()
+                    && let Some((block, _)) = self.slab.owner(u64::from_ne_bytes(block))
+                {
+                    // B6: it had adopted the block and not released the frame.
+                    let _in_flight_if_it_differs =
+                        self.slab.adopt(block, place::receiver_of(word), in_flight(lane, frame.position()));
+                }
+            });
             if held.unlock().0 {
                 self.wake_lane(lane)?;
             }
+            self.free_released(lane)?;
         }
+        self.free_blocks(|owner| owner == place::receiver_of(word));
         Ok(self.control.seats[usize::from(number)].compare_exchange(word, 0, AcqRel, Relaxed).is_ok())
     }
 

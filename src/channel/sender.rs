@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::channel::core::{Core, StructureLock};
 use crate::channel::error::{ChannelError, SendError, TrySendError};
+use crate::channel::slab::Block;
 use crate::channel::{place, presence, resize};
 use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::ring::Readers;
@@ -14,6 +15,8 @@ use crate::ring::layout::Lane;
 use crate::ring::lock::Holder;
 use crate::ring::producer::{Producer, Reservation};
 use crate::ring::resize::found;
+use crate::ring::word::LOAN_LEN;
+use crate::shm::header::RING_PAYLOAD_MAX;
 use crate::shm::participants::{Membership, Role};
 use crate::shm::window::Shared;
 use crate::sync::clock::now_ns;
@@ -24,16 +27,32 @@ use crate::sync::wait::{WaitPoint, burst, wait};
 pub struct Sender {
     producer: Producer,
     lane: Shared<Lane>,
+    number: usize,
     sender_wait: Shared<WaitPoint>,
     membership: Membership,
     core: Arc<Core>,
 }
 
-/// Room for one message in the ring, to fill in place. Dropping it without [`Claim::commit`] sends nothing.
+/// Room for one message, to fill in place. Dropping it without [`Claim::commit`] sends nothing.
 #[derive(Debug)]
 pub struct Claim<'a> {
     sender: &'a mut Sender,
+    room: Room,
+}
+
+/// Room for one message.
+#[derive(Debug)]
+pub(super) struct Room {
     reservation: Reservation,
+    /// For a message that is too long for the ring. Boxed, since most are not.
+    long: Option<Box<Long>>,
+}
+
+/// Room for a long message.
+#[derive(Debug)]
+struct Long {
+    block: Block,
+    len: usize,
 }
 
 impl Sender {
@@ -51,7 +70,14 @@ impl Sender {
             match Self::ready_ring(core, &lock, lane, &words) {
                 Ok(producer) => {
                     presence::arrive(&core.control.senders_attached);
-                    return Ok(Self { producer, lane: words, sender_wait, membership, core: Arc::clone(core) });
+                    return Ok(Self {
+                        producer,
+                        lane: words,
+                        number: lane,
+                        sender_wait,
+                        membership,
+                        core: Arc::clone(core),
+                    });
                 }
                 Err(error) => {
                     presence::leave(&words.shape.owner, membership.word());
@@ -93,6 +119,7 @@ impl Sender {
         let _nobody_waits_for_this_sender = words.taking.lock.break_from(Holder::Producer);
         let producer = Producer::attach(core.lane(lane)?, core.area(lane)?, core.classes(), core.readers())
             .map_err(|found| ChannelError::corrupt(lane, found))?;
+        core.free_blocks_never_sent(lock, lane, producer.position());
         if !is_new {
             // The lane was passed over by resizes while nobody owned it. Where the ring cannot be had, the old one does.
             let _old_ring_does = resize::offer(core, lock, lane, class);
@@ -146,29 +173,43 @@ impl Sender {
     /// [`TrySendError::Full`] if there is none.
     #[inline]
     pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_>, TrySendError> {
-        let reservation = self.try_reserve(len).inspect_err(|error| self.count_rejected(*error))?;
-        Ok(self.claimed(reservation))
+        let room = self.try_reserve(len).inspect_err(|error| self.count_rejected(*error))?;
+        Ok(self.claimed(room))
     }
 
     #[inline]
-    pub(super) fn try_reserve(&mut self, len: usize) -> Result<Reservation, TrySendError> {
-        let max = self.core.geometry.message_bytes_max;
-        if len > max as usize {
-            return Err(TrySendError::TooLong { bytes: len, max });
+    pub(super) fn try_reserve(&mut self, len: usize) -> Result<Room, TrySendError> {
+        self.check_len(len)?;
+        if len > RING_PAYLOAD_MAX as usize {
+            return self.try_reserve_block(len);
         }
+        Ok(Room { reservation: self.reserve_in_ring(len as u32)?, long: None })
+    }
+
+    #[inline]
+    pub(super) fn check_len(&self, len: usize) -> Result<(), TrySendError> {
+        let max = self.core.geometry.message_bytes_max;
+        if len > max as usize { Err(TrySendError::TooLong { bytes: len, max }) } else { Ok(()) }
+    }
+
+    #[inline]
+    pub(super) fn reserve_in_ring(&mut self, len: u32) -> Result<Reservation, TrySendError> {
         if place::refuses(self.core.control.receiver.load(Relaxed)) {
             return Err(TrySendError::Disconnected);
         }
         let contended = || self.core.receiver_wait.event.notify();
-        self.producer.reserve(len as u32, contended).map_err(|_| TrySendError::Full)
+        self.producer.reserve(len, contended).map_err(|_| TrySendError::Full)
     }
 
-    /// Room, or why there will be none; `None` while the ring is full. For waits.
-    pub(super) fn poll_reserve(&mut self, len: usize) -> Option<Result<Reservation, SendError>> {
-        match self.try_reserve(len) {
-            Err(TrySendError::Full) => None,
-            other => Some(other.map_err(SendError::from)),
-        }
+    #[cold]
+    fn try_reserve_block(&mut self, len: usize) -> Result<Room, TrySendError> {
+        let reservation = self.reserve_in_ring(LOAN_LEN)?;
+        Ok(Room { reservation, long: Some(Box::new(Long { block: self.take_block(len)?, len })) })
+    }
+
+    /// Room, or why there will be none; `None` while there is none. For waits.
+    pub(super) fn poll_reserve(&mut self, len: usize) -> Option<Result<Room, SendError>> {
+        unless_full(self.try_reserve(len))
     }
 
     #[cold]
@@ -180,20 +221,29 @@ impl Sender {
     }
 
     #[inline]
-    fn claim_until(&mut self, len: usize, deadline_ns: Option<u64>) -> Result<Claim<'_>, SendError> {
-        let reservation = match self.try_reserve(len) {
+    pub(super) fn claim_until(&mut self, len: usize, deadline_ns: Option<u64>) -> Result<Claim<'_>, SendError> {
+        let room = match self.try_reserve(len) {
             Err(TrySendError::Full) => self.wait_for_room(len, deadline_ns)?,
             other => other?,
         };
-        Ok(self.claimed(reservation))
+        Ok(self.claimed(room))
     }
 
     #[cold]
-    pub(super) fn wait_for_room(&mut self, len: usize, deadline_ns: Option<u64>) -> Result<Reservation, SendError> {
+    pub(super) fn wait_for_room(&mut self, len: usize, deadline_ns: Option<u64>) -> Result<Room, SendError> {
+        self.wait_until(deadline_ns, |sender| sender.try_reserve(len))
+    }
+
+    /// Waits until `attempt` is not refused for want of room.
+    pub(super) fn wait_until<T>(
+        &mut self,
+        deadline_ns: Option<u64>,
+        mut attempt: impl FnMut(&mut Self) -> Result<T, TrySendError>,
+    ) -> Result<T, SendError> {
         let point = self.sender_wait.clone();
         let core = Arc::clone(&self.core);
-        let sender = RefCell::new(self);
-        let poll = || sender.borrow_mut().poll_reserve(len);
+        let poll = RefCell::new(|| unless_full(attempt(self)));
+        let poll = || poll.borrow_mut()();
         if let Some(outcome) = burst(&point.counters, poll) {
             return outcome;
         }
@@ -203,8 +253,18 @@ impl Sender {
 
     /// The claim on what was reserved last.
     #[inline]
-    pub(super) fn claimed(&mut self, reservation: Reservation) -> Claim<'_> {
-        Claim { sender: self, reservation }
+    pub(super) fn claimed(&mut self, room: Room) -> Claim<'_> {
+        Claim { sender: self, room }
+    }
+
+    /// Sends the first `len` bytes of a block, by the frame reserved last.
+    #[cold]
+    pub(super) fn commit_block(&mut self, reservation: Reservation, block: Block, len: usize) {
+        let number = block.number() as u64;
+        self.producer.payload_mut(reservation).copy_from_slice(&number.to_ne_bytes());
+        block.launch(self.number, reservation.position());
+        self.producer.commit_loan(reservation, len as u32);
+        self.core.receiver_wait.event.notify();
     }
 
     /// Where this sender waits for room.
@@ -221,10 +281,16 @@ impl Sender {
         self.producer.ring_bytes()
     }
 
+    /// Adds `message` to the batch that is being written; false if it does not go into the ring now.
     #[inline]
-    pub(super) fn append(&mut self, reservation: Reservation, message: &[u8]) {
+    pub(super) fn try_append(&mut self, message: &[u8]) -> bool {
+        if message.len() > RING_PAYLOAD_MAX as usize || self.check_len(message.len()).is_err() {
+            return false;
+        }
+        let Ok(reservation) = self.reserve_in_ring(message.len() as u32) else { return false };
         self.producer.payload_mut(reservation).copy_from_slice(message);
         self.producer.append(reservation, message.len() as u32);
+        true
     }
 
     pub(super) fn commit_batch(&mut self) {
@@ -254,7 +320,8 @@ impl Claim<'_> {
     /// Sends what was filled in.
     #[inline]
     pub fn commit(self) {
-        self.sender.commit(self.reservation, self.reservation.len());
+        let len = self.room.len();
+        self.commit_len(len);
     }
 
     /// Fills the claim with `message`, which is as long, and sends it.
@@ -273,8 +340,22 @@ impl Claim<'_> {
     /// Panics if `len` is more than was claimed.
     #[inline]
     pub fn commit_len(self, len: usize) {
-        assert!(len <= self.len(), "{len} bytes committed of {} claimed", self.len());
-        self.sender.commit(self.reservation, len as u32);
+        assert!(len <= self.room.len(), "{len} bytes committed of {} claimed", self.room.len());
+        let Room { reservation, long } = self.room;
+        match long {
+            None => self.sender.commit(reservation, len as u32),
+            Some(long) => self.sender.commit_block(reservation, long.block, len),
+        }
+    }
+}
+
+impl Room {
+    #[inline]
+    fn len(&self) -> usize {
+        match &self.long {
+            None => self.reservation.len() as usize,
+            Some(long) => long.len,
+        }
     }
 }
 
@@ -282,14 +363,27 @@ impl Deref for Claim<'_> {
     type Target = [u8];
     #[inline]
     fn deref(&self) -> &[u8] {
-        self.sender.producer.payload(self.reservation)
+        match &self.room.long {
+            None => self.sender.producer.payload(self.room.reservation),
+            Some(long) => long.block.bytes(long.len),
+        }
     }
 }
 
 impl DerefMut for Claim<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        self.sender.producer.payload_mut(self.reservation)
+        match &mut self.room.long {
+            None => self.sender.producer.payload_mut(self.room.reservation),
+            Some(long) => long.block.bytes_mut(long.len),
+        }
+    }
+}
+
+fn unless_full<T>(outcome: Result<T, TrySendError>) -> Option<Result<T, SendError>> {
+    match outcome {
+        Err(TrySendError::Full) => None,
+        other => Some(other.map_err(SendError::from)),
     }
 }
 

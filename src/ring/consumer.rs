@@ -2,7 +2,7 @@
 
 use crate::prim::Ordering::{Acquire, Relaxed, Release};
 use crate::ring::layout::Lane;
-use crate::ring::word::{Cursor, FrameHeader, WORD, frame_bytes};
+use crate::ring::word::{Cursor, FrameHeader, LOAN_LEN, WORD, frame_bytes};
 use crate::ring::{Ring, RingCorrupt};
 use crate::shm::window::{Shared, Window};
 
@@ -25,10 +25,14 @@ pub(crate) struct Consumer {
 /// A committed frame that has not been released.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame {
-    /// [`Cursor`] of its header. In one word, so that a frame is passed on in two registers.
+    /// [`Cursor`] of its header, and [`LOAN`]. In one word, so that a frame is passed on in two registers.
     cursor: u64,
-    pub(super) len: u32,
+    /// Bytes of the payload.
+    pub(crate) len: u32,
 }
+
+/// Bit of [`Frame::cursor`] that says that the payload is in a block. Positions do not reach it (2^55 bytes).
+const LOAN: u64 = 1 << 55;
 
 impl Frame {
     #[inline]
@@ -36,14 +40,36 @@ impl Frame {
         Self { cursor: Cursor { class: ring.class, position }.to_word(), len }
     }
 
+    pub(super) fn loan(ring: Ring, position: u64, len: u32) -> Self {
+        Self { cursor: Cursor { class: ring.class, position }.to_word() | LOAN, len }
+    }
+
+    /// Whether the payload is in a block.
     #[inline]
-    pub(super) fn position(self) -> u64 {
-        Cursor::from_word(self.cursor).position
+    pub(crate) fn is_loan(self) -> bool {
+        self.cursor & LOAN != 0
+    }
+
+    /// Where the frame stands, bytes from the lane's beginning.
+    #[inline]
+    pub(crate) fn position(self) -> u64 {
+        Cursor::from_word(self.cursor & !LOAN).position
     }
 
     #[inline]
     pub(super) fn ring(self) -> Ring {
         Ring::of(Cursor::from_word(self.cursor).class)
+    }
+
+    /// Payload bytes in the ring.
+    #[inline]
+    pub(super) fn ring_len(self) -> u32 {
+        if self.is_loan() { LOAN_LEN } else { self.len }
+    }
+
+    #[inline]
+    fn bytes(self) -> u64 {
+        frame_bytes(self.ring_len())
     }
 }
 
@@ -54,13 +80,14 @@ pub(crate) struct Payloads(pub(crate) Window);
 
 #[cfg(not(loom))]
 impl Payloads {
-    /// The payload of a frame that was peeked or taken in this lane and is not released, in place.
+    /// The payload of a frame that was peeked or taken in this lane and is not released, in place. Of a loan, the number of
+    /// its block.
     #[inline]
     pub(crate) fn of(&self, frame: Frame) -> &[u8] {
         let offset = frame.ring().offset(frame.position()) + WORD as usize;
         // SAFETY: the frame was committed (edge `committed`) and its holder has not released it: `release` and `done` are
         // the last that its holder does with it. A producer that keeps the protocol writes there only after that.
-        unsafe { self.0.bytes(offset, frame.len as usize) }
+        unsafe { self.0.bytes(offset, frame.ring_len() as usize) }
     }
 }
 
@@ -115,9 +142,22 @@ impl Consumer {
         fits.then_some(Frame::new(self.ring, position, len))
     }
 
+    /// The loan at `position` whose header is `word`; `None` if it says something else, or cannot be.
+    fn loan(&self, position: u64, word: u64) -> Option<Frame> {
+        match FrameHeader::from_word(word) {
+            Some(FrameHeader::Loan { len }) if frame_bytes(LOAN_LEN) <= self.ring.to_end(position) => {
+                Some(Frame::loan(self.ring, position, len))
+            }
+            _ => None,
+        }
+    }
+
     /// The next committed frame after what `word`, which is neither a frame nor empty, says: C2.
     #[cold]
     fn peek_past(&mut self, mut word: u64) -> Result<Option<Frame>, RingCorrupt> {
+        if let Some(loan) = self.loan(self.position, word) {
+            return Ok(Some(loan));
+        }
         // An honest lane has at most a pad and a move before a frame; each further pair needs another move.
         for _ in 1..HOPS_MAX {
             match FrameHeader::from_word(word) {
@@ -130,7 +170,7 @@ impl Consumer {
                 _ => return Err(RingCorrupt { position: self.position, word }),
             }
             word = self.header(self.position);
-            if let Some(frame) = self.frame(self.position, word) {
+            if let Some(frame) = self.frame(self.position, word).or_else(|| self.loan(self.position, word)) {
                 return Ok(Some(frame));
             }
         }
@@ -138,17 +178,17 @@ impl Consumer {
     }
 
     /// Adds to `frames` what is committed after the frame peeked last, `first` included, to the end of the ring, to
-    /// `max` frames or to what is none: what stands there is for the next look.
+    /// `max` frames, to a loan or to what is none: what stands there is for the next look.
     pub(crate) fn peek_batch(&self, first: Frame, max: usize, frames: &mut Vec<Frame>) {
         frames.push(first);
-        let mut position = first.position() + frame_bytes(first.len);
+        let mut position = first.position() + first.bytes();
         // No producer is a whole ring ahead, so one that seems to be is not followed in circles.
         let end = first.position() + self.ring.bytes();
         while frames.len() < max && position < end {
             let word = self.header(position);
             if let Some(frame) = self.frame(position, word) {
                 frames.push(frame);
-                position += frame_bytes(frame.len);
+                position += frame.bytes();
             } else if word == FrameHeader::Pad.to_word() {
                 position += self.ring.to_end(position); // C2
             } else {
@@ -161,7 +201,7 @@ impl Consumer {
     /// Gives the bytes of a batch back to the producer, all at once: C4.
     pub(crate) fn release_batch(&mut self, frames: &[Frame]) {
         let Some(last) = frames.last() else { return };
-        self.position = last.position() + frame_bytes(last.len);
+        self.position = last.position() + last.bytes();
         self.messages = self.messages.wrapping_add(frames.len() as u64);
         self.publish();
     }
@@ -176,7 +216,7 @@ impl Consumer {
     #[inline]
     pub(crate) fn release(&mut self, frame: Frame) {
         debug_assert_eq!(frame.position(), self.position);
-        self.position += frame_bytes(frame.len);
+        self.position += frame.bytes();
         self.messages = self.messages.wrapping_add(1);
         self.publish();
     }

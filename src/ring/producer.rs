@@ -3,6 +3,8 @@
 use crate::prim::Ordering::{Acquire, Relaxed, Release};
 use crate::ring::layout::Lane;
 use crate::ring::lock::Holder;
+#[cfg(not(loom))]
+use crate::ring::word::LOAN_LEN;
 use crate::ring::word::{Cursor, FrameHeader, Offer, WORD, frame_bytes};
 use crate::ring::{Readers, Ring, RingCorrupt, taker};
 use crate::shm::window::{Shared, Window};
@@ -41,6 +43,12 @@ pub(crate) struct Reservation {
 }
 
 impl Reservation {
+    /// Where the frame will stand, bytes from the lane's beginning.
+    #[cfg(not(loom))]
+    pub(crate) fn position(self) -> u64 {
+        self.position
+    }
+
     /// Bytes of the payload.
     #[inline]
     pub(crate) fn len(self) -> u32 {
@@ -88,15 +96,15 @@ impl Producer {
         while self.position < end {
             let word = self.ring.word(&self.area, self.position).load(Acquire);
             let corrupt = RingCorrupt { position: self.position, word };
-            match FrameHeader::from_word(word).ok_or(corrupt)? {
+            let header = FrameHeader::from_word(word).ok_or(corrupt)?;
+            if let Some(bytes) = header.frame_bytes().filter(|&bytes| bytes <= self.ring.to_end(self.position)) {
+                self.position += bytes;
+                self.messages = self.messages.wrapping_add(1);
+                continue;
+            }
+            match header {
                 FrameHeader::Empty => return self.end_walk(corrupt),
                 FrameHeader::Pad => self.position += self.ring.to_end(self.position),
-                FrameHeader::Data { len } | FrameHeader::Taken { len, .. } | FrameHeader::Done { len }
-                    if frame_bytes(len) <= self.ring.to_end(self.position) =>
-                {
-                    self.position += frame_bytes(len);
-                    self.messages = self.messages.wrapping_add(1);
-                }
                 // It publishes each move before its next one.
                 FrameHeader::Closed { class } if !moved && self.classes.contains(&class) => {
                     moved = true;
@@ -207,13 +215,31 @@ impl Producer {
     #[inline]
     pub(crate) fn commit(&mut self, reservation: Reservation, len: u32) {
         debug_assert!(len <= reservation.len && reservation.position == self.position);
-        let end = self.position + frame_bytes(len);
+        self.commit_frame(frame_bytes(len), FrameHeader::Data { len });
+    }
+
+    /// Publishes a loan of `len` bytes, in the block whose number the reservation made last was filled with.
+    #[cfg(not(loom))]
+    pub(crate) fn commit_loan(&mut self, reservation: Reservation, len: u32) {
+        debug_assert!(LOAN_LEN == reservation.len && reservation.position == self.position);
+        self.commit_frame(frame_bytes(LOAN_LEN), FrameHeader::Loan { len });
+    }
+
+    #[inline]
+    fn commit_frame(&mut self, bytes: u64, header: FrameHeader) {
+        let end = self.position + bytes;
         self.ring.word(&self.area, end).store(FrameHeader::Empty.to_word(), Relaxed); // P3
         // P4: edge `committed`, writing end.
-        self.ring.word(&self.area, self.position).store(FrameHeader::Data { len }.to_word(), Release);
+        self.ring.word(&self.area, self.position).store(header.to_word(), Release);
         self.position = end;
         self.messages = self.messages.wrapping_add(1);
         self.publish(); // P5
+    }
+
+    /// Where the next frame of a successor would stand: nothing was committed from there on.
+    #[cfg(not(loom))]
+    pub(crate) fn position(&self) -> u64 {
+        self.position
     }
 
     /// Adds the first `len` bytes of the reservation made last to the batch: B1.

@@ -5,7 +5,7 @@ use crate::prim::Ordering::{Acquire, Relaxed, Release};
 use crate::ring::consumer::Frame;
 use crate::ring::layout::Lane;
 use crate::ring::lock::{Held, Holder};
-use crate::ring::word::{Cursor, FrameHeader, WORD, frame_bytes};
+use crate::ring::word::{Cursor, FrameHeader, WORD};
 use crate::ring::{Ring, RingCorrupt};
 use crate::shm::window::{Shared, Window};
 
@@ -50,11 +50,6 @@ impl Walk {
     fn to_word(self) -> u64 {
         Cursor { class: self.ring.class, position: self.position }.to_word()
     }
-
-    /// Bytes to the ring's end suffice for a frame of `len`.
-    fn holds(self, len: u32) -> bool {
-        frame_bytes(len) <= self.ring.to_end(self.position)
-    }
 }
 
 impl Taker {
@@ -73,27 +68,32 @@ impl Taker {
     #[inline]
     pub(crate) fn take(&mut self) -> Result<Option<Frame>, RingCorrupt> {
         let mut taken = None;
-        self.take_each(1, |frame| taken = Some(frame))?;
+        self.take_each(1, true, |frame| taken = Some(frame))?;
         Ok(taken)
     }
 
-    /// Takes up to `max` frames; adds them to `frames`.
+    /// Takes up to `max` frames, to a loan; adds them to `frames`.
     pub(crate) fn take_batch(&mut self, max: usize, frames: &mut Vec<Frame>) -> Result<(), RingCorrupt> {
-        self.take_each(max, |frame| frames.push(frame))
+        self.take_each(max, false, |frame| frames.push(frame))
     }
 
     #[inline]
-    fn take_each(&mut self, max: usize, mut each: impl FnMut(Frame)) -> Result<(), RingCorrupt> {
+    fn take_each(&mut self, max: usize, loans: bool, mut each: impl FnMut(Frame)) -> Result<(), RingCorrupt> {
         let taking = &self.lane.taking;
         let Some(lock) = taking.lock.try_lock(Holder::Seat(self.seat)) else { return Ok(()) }; // T1
         let mut taken = 0;
         let walked = Walk::from_word(taking.cursor.load(Relaxed), &self.classes).and_then(|mut walk| {
             let outcome =
                 walk_frames(&mut walk, None, &self.area, &self.classes, |header, word, Walk { ring, position }| {
-                    let FrameHeader::Data { len } = header else { return Next::On };
+                    let (len, is_loan) = match header {
+                        FrameHeader::Data { len } => (len, false),
+                        FrameHeader::Loan { len } if loans => (len, true),
+                        FrameHeader::Loan { .. } => return Next::Here,
+                        _ => return Next::On,
+                    };
                     // T2. Relaxed: who else looks at a taken frame has the lock after us.
-                    word.store(FrameHeader::Taken { len, seat: self.seat }.to_word(), Relaxed);
-                    each(Frame::new(ring, position, len));
+                    word.store(FrameHeader::Taken { len, seat: self.seat, is_loan }.to_word(), Relaxed);
+                    each(if is_loan { Frame::loan(ring, position, len) } else { Frame::new(ring, position, len) });
                     taken += 1;
                     if taken < max { Next::On } else { Next::Past }
                 });
@@ -112,21 +112,20 @@ impl Taker {
         self.area.load_payload(frame.ring().offset(frame.position()) + WORD as usize)
     }
 
-    /// T4: is done with a taken frame. In any order.
-    #[inline]
-    pub(crate) fn done(&self, frame: Frame) {
-        let word = frame.ring().word(&self.area, frame.position());
-        // Edge `done`, writing end.
-        word.store(FrameHeader::Done { len: frame.len }.to_word(), Release);
-    }
-
     /// Gives a taken frame back, to be the next one that is taken; false if another consumer is at it.
     pub(crate) fn give_back(&mut self, frame: Frame) -> bool {
         let Some(lock) = self.lane.taking.lock.try_lock(Holder::Seat(self.seat)) else { return false };
         rewind(&self.lane);
-        return_frame(&self.lane, frame.ring().word(&self.area, frame.position()), frame.len);
+        let header = frame.ring().word(&self.area, frame.position());
+        return_frame(&self.lane, header, frame.len, frame.is_loan());
         self.contended |= lock.unlock().0;
         true
+    }
+
+    /// Where the lane's frames are.
+    #[cfg(loom)]
+    pub(crate) fn area(&self) -> &Window {
+        &self.area
     }
 
     /// Whether somebody failed to get the lock since this was asked last: all who wait for the lane must be woken.
@@ -136,22 +135,49 @@ impl Taker {
     }
 }
 
-/// G1 to G3: gives back what the consumer in the seat `dead`, which is proven dead, has taken and not done. May be called
-/// again.
+/// T4: is done with a taken frame. In any order.
+#[inline]
+pub(crate) fn done(area: &Window, frame: Frame) {
+    let word = frame.ring().word(area, frame.position());
+    // Edge `done`, writing end.
+    word.store(FrameHeader::Done { len: frame.ring_len() }.to_word(), Release);
+}
+
+/// The loans that are committed in a lane and not released, of which nobody reads; shows each with its block's number.
+#[cfg(not(loom))]
+pub(crate) fn unreleased_loans(
+    lane: &Lane,
+    area: &Window,
+    classes: &std::ops::RangeInclusive<u8>,
+    mut each: impl FnMut(u64, u64),
+) -> Result<(), RingCorrupt> {
+    let mut walk = Walk::from_word(lane.consumer.cursor.load(Acquire), classes)?;
+    walk_frames(&mut walk, None, area, classes, |header, _, Walk { ring, position }| {
+        if matches!(header, FrameHeader::Loan { .. }) {
+            each(position, ring.word(area, position + WORD).load(Relaxed));
+        }
+        Next::On
+    })
+}
+
+/// G1 to G3: gives back what the consumer in the seat `dead`, which is proven dead, has taken and not done, and shows each of
+/// these frames first. May be called again.
 pub(crate) fn give_back_of(
     lane: &Lane,
     area: &Window,
     classes: &std::ops::RangeInclusive<u8>,
     _lock: &Held<'_>,
     dead: u8,
+    mut returned: impl FnMut(Frame),
 ) -> Result<(), RingCorrupt> {
     let mut walk = Walk::from_word(rewind(lane), classes)?;
     // To the last committed frame: a sweeper that died may have rewound the takers' cursor.
-    walk_frames(&mut walk, None, area, classes, |header, word, _| {
-        if let FrameHeader::Taken { len, seat } = header
+    walk_frames(&mut walk, None, area, classes, |header, word, Walk { ring, position }| {
+        if let FrameHeader::Taken { len, seat, is_loan } = header
             && seat == dead
         {
-            return_frame(lane, word, len);
+            returned(if is_loan { Frame::loan(ring, position, len) } else { Frame::new(ring, position, len) });
+            return_frame(lane, word, len, is_loan);
         }
         Next::On
     })
@@ -166,8 +192,9 @@ fn rewind(lane: &Lane) -> u64 {
 }
 
 /// G3
-fn return_frame(lane: &Lane, word: &AtomicU64, len: u32) {
-    word.store(FrameHeader::Data { len }.to_word(), Relaxed);
+fn return_frame(lane: &Lane, word: &AtomicU64, len: u32, is_loan: bool) {
+    let header = if is_loan { FrameHeader::Loan { len } } else { FrameHeader::Data { len } };
+    word.store(header.to_word(), Relaxed);
     let messages = &lane.taking.messages;
     messages.store(messages.load(Relaxed).wrapping_sub(1), Relaxed);
 }
@@ -187,19 +214,21 @@ fn walk_frames<'a>(
         let Walk { ring, position } = *walk;
         let at = ring.word(area, position);
         let word = at.load(Acquire); // edge `committed`, reading end
-        match FrameHeader::from_word(word) {
-            Some(FrameHeader::Empty) => return Ok(()),
-            Some(header @ (FrameHeader::Data { len } | FrameHeader::Taken { len, .. } | FrameHeader::Done { len }))
-                if walk.holds(len) =>
-            {
-                let next = each(header, at, *walk);
-                if next != Next::Here {
-                    walk.position += frame_bytes(len);
-                }
-                if next != Next::On {
-                    return Ok(());
-                }
+        let header = FrameHeader::from_word(word);
+        if let Some((header, bytes)) = header.and_then(|header| Some((header, header.frame_bytes()?)))
+            && bytes <= ring.to_end(position)
+        {
+            let next = each(header, at, *walk);
+            if next != Next::Here {
+                walk.position += bytes;
             }
+            if next != Next::On {
+                return Ok(());
+            }
+            continue;
+        }
+        match header {
+            Some(FrameHeader::Empty) => return Ok(()),
             Some(FrameHeader::Pad) => walk.position += ring.to_end(position),
             // An honest lane has as many rings as classes.
             Some(FrameHeader::Closed { class })

@@ -12,7 +12,7 @@ use crate::ring::layout::Lane;
 use crate::ring::lock::Holder;
 use crate::ring::producer::Producer;
 use crate::ring::resize::{self, Offered};
-use crate::ring::taker::{Taker, collect, give_back_of};
+use crate::ring::taker::{Taker, collect, done, give_back_of};
 use crate::shm::segment::Segment;
 use crate::shm::window::{Shared, Window};
 
@@ -110,11 +110,13 @@ impl World {
     }
 
     fn finish(&mut self, seat: u8) {
-        let Some(taker) = &self.takers[usize::from(seat)] else { return };
+        if self.takers[usize::from(seat)].is_none() {
+            return;
+        }
         let payloads = Payloads(self.area.clone());
         while let Some(frame) = self.hands[usize::from(seat)].pop() {
             let id = u64::from_le_bytes(payloads.of(frame).try_into().unwrap());
-            taker.done(frame);
+            done(&self.area, frame);
             self.finished.push(id);
         }
     }
@@ -153,7 +155,7 @@ impl World {
         let give_back = || {
             let lock = &self.lane.taking.lock;
             let held = lock.lock_or_take_from(&[Holder::Resizer, Holder::Seat(dead)], Holder::Resizer).unwrap();
-            give_back_of(&self.lane, &self.area, &CLASSES, &held, dead).unwrap();
+            give_back_of(&self.lane, &self.area, &CLASSES, &held, dead, |_| {}).unwrap();
             let _nobody_sleeps = held.unlock();
         };
         while mortal::live(give_back).is_none() {}

@@ -12,15 +12,18 @@ pub(crate) const WORD: u64 = 8;
 /// | 2 | padding up to the end of the ring | the producer, when a frame does not fit before the end (P2) |
 /// | class << 8 \| 3 | the ring ends here and goes on in the ring of `class` | the producer, when it moves (M4) |
 /// | length << 32 \| seat << 8 \| 4 | a frame that the competing consumer in `seat` has taken | that consumer (T2) |
-/// | length << 32 \| 5 | a frame that is done with | who took it (T4) |
+/// | length << 32 \| seat << 8 \| 1 << 16 \| 4 | the same, of a loan | that consumer (T2) |
+/// | length << 32 \| 5 | a frame that is done with; of a loan, one of 8 bytes | who took it (T4) |
+/// | length << 32 \| 6 | a loan: one word follows, the number of the block that `length` payload bytes are in | the producer, at commit (P4) |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FrameHeader {
     Empty,
     Data { len: u32 },
     Pad,
     Closed { class: u8 },
-    Taken { len: u32, seat: u8 },
+    Taken { len: u32, seat: u8, is_loan: bool },
     Done { len: u32 },
+    Loan { len: u32 },
 }
 
 impl FrameHeader {
@@ -30,8 +33,11 @@ impl FrameHeader {
             Self::Data { len } => u64::from(len) << 32 | 1,
             Self::Pad => 2,
             Self::Closed { class } => u64::from(class) << 8 | 3,
-            Self::Taken { len, seat } => u64::from(len) << 32 | u64::from(seat) << 8 | 4,
+            Self::Taken { len, seat, is_loan } => {
+                u64::from(len) << 32 | u64::from(is_loan) << 16 | u64::from(seat) << 8 | 4
+            }
             Self::Done { len } => u64::from(len) << 32 | 5,
+            Self::Loan { len } => u64::from(len) << 32 | 6,
         }
     }
 
@@ -42,8 +48,9 @@ impl FrameHeader {
             1 => Self::Data { len: (word >> 32) as u32 },
             2 => Self::Pad,
             3 => Self::Closed { class: (word >> 8) as u8 },
-            4 => Self::Taken { len: (word >> 32) as u32, seat: (word >> 8) as u8 },
+            4 => Self::Taken { len: (word >> 32) as u32, seat: (word >> 8) as u8, is_loan: word >> 16 & 1 == 1 },
             5 => Self::Done { len: (word >> 32) as u32 },
+            6 => Self::Loan { len: (word >> 32) as u32 },
             _ => return None,
         };
         (header.to_word() == word).then_some(header)
@@ -51,12 +58,26 @@ impl FrameHeader {
 }
 
 impl FrameHeader {
+    /// Bytes that the frame takes in the ring; `None` for what is no frame.
+    pub(crate) fn frame_bytes(self) -> Option<u64> {
+        match self {
+            Self::Data { len } | Self::Taken { len, is_loan: false, .. } | Self::Done { len } => Some(frame_bytes(len)),
+            Self::Loan { .. } | Self::Taken { is_loan: true, .. } => Some(LOAN_FRAME_BYTES),
+            Self::Empty | Self::Pad | Self::Closed { .. } => None,
+        }
+    }
+
     /// The length in a word that says [`FrameHeader::Data`]: what nearly every word says.
     #[inline]
     pub(crate) fn data_len(word: u64) -> Option<u32> {
         (word as u32 == 1).then_some((word >> 32) as u32)
     }
 }
+
+/// Payload bytes of a loan's frame: the block's number.
+pub(crate) const LOAN_LEN: u32 = 8;
+/// Bytes of the ring that a loan's frame takes.
+const LOAN_FRAME_BYTES: u64 = WORD + LOAN_LEN as u64;
 
 /// Bytes of the ring that a frame of `len` payload bytes takes.
 pub(crate) fn frame_bytes(len: u32) -> u64 {
@@ -129,7 +150,9 @@ mod tests {
             FrameHeader::Data { len: u32::MAX },
             FrameHeader::Pad,
             FrameHeader::Closed { class: 30 },
-            FrameHeader::Taken { len: 7, seat: 15 },
+            FrameHeader::Taken { len: 7, seat: 15, is_loan: false },
+            FrameHeader::Taken { len: 1 << 20, seat: 0, is_loan: true },
+            FrameHeader::Loan { len: 1 << 20 },
             FrameHeader::Done { len: u32::MAX },
         ] {
             assert_eq!(FrameHeader::from_word(header.to_word()), Some(header));
@@ -139,7 +162,7 @@ mod tests {
                 matches!(header, FrameHeader::Data { .. }).then_some(header)
             );
         }
-        for word in [6, 0x100, 4 | 0x1_0000, 1 | 0x100, 2 | 1 << 32, u64::MAX] {
+        for word in [7, 0x100, 4 | 0x2_0000, 1 | 0x100, 2 | 1 << 32, u64::MAX] {
             assert_eq!(FrameHeader::from_word(word), None, "{word:#x}");
         }
     }

@@ -17,10 +17,12 @@ pub(crate) struct Geometry {
     pub(crate) class_min: u32,
     /// Largest ring, log2 bytes, `class_min` to 30.
     pub(crate) class_max: u32,
-    /// Longest payload, bytes; its frame fits twice into the smallest ring.
+    /// Longest payload, bytes. One that goes through a ring fits twice into the smallest.
     pub(crate) message_bytes_max: u32,
     /// How receivers share the messages: 0 or 1, see [`Header::receivers`].
     pub(crate) receivers: u32,
+    /// Blocks for long payloads, 1 to 256.
+    pub(crate) blocks: u32,
 }
 
 /// Lanes a channel may have.
@@ -30,10 +32,18 @@ pub(crate) const CLASS_FLOOR: u32 = 12;
 /// Rings are at most 1 GiB.
 pub(crate) const CLASS_CEILING: u32 = 30;
 
+/// Longer payloads go through blocks.
+pub(crate) const RING_PAYLOAD_MAX: u32 = 16 << 10;
+/// The longest payload, 1 GiB.
+pub(crate) const MESSAGE_BYTES_CEILING: u32 = 1 << 30;
+/// Blocks a channel may have.
+pub(crate) const BLOCKS_CEILING: u32 = 256;
+
 impl Geometry {
-    /// The longest payload a ring of `class` can carry wherever its frame starts: half the ring, less two words.
-    pub(crate) fn message_bytes_limit(class: u32) -> u32 {
-        (1 << (class - 1)) - 16
+    /// The class of the smallest ring that can carry a payload of `bytes` wherever its frame starts: twice its frame, less
+    /// two words.
+    pub(crate) fn class_for(bytes: u32) -> u32 {
+        ((u64::from(bytes) + 16) * 2).next_power_of_two().trailing_zeros()
     }
 
     fn check(self) -> Result<Self, ShmError> {
@@ -47,7 +57,10 @@ impl Geometry {
         bound("lanes_max", self.lanes_max, 1, LANES_MAX)?;
         bound("class_max", self.class_max, CLASS_FLOOR, CLASS_CEILING)?;
         bound("class_min", self.class_min, CLASS_FLOOR, self.class_max)?;
-        bound("message_bytes_max", self.message_bytes_max, 1, Self::message_bytes_limit(self.class_min))?;
+        bound("message_bytes_max", self.message_bytes_max, 1, MESSAGE_BYTES_CEILING)?;
+        let in_ring = self.message_bytes_max.min(RING_PAYLOAD_MAX);
+        bound("class_min", self.class_min, Self::class_for(in_ring), self.class_max)?;
+        bound("blocks", self.blocks, 1, BLOCKS_CEILING)?;
         bound("receivers", self.receivers, 0, 1)?;
         Ok(self)
     }
@@ -69,6 +82,7 @@ pub(crate) fn write(segment: &Arc<Segment>, geometry: Geometry, abi_hash: u64) -
     header.class_min.store(geometry.class_min, Relaxed);
     header.class_max.store(geometry.class_max, Relaxed);
     header.message_bytes_max.store(geometry.message_bytes_max, Relaxed);
+    header.blocks.store(geometry.blocks, Relaxed);
     header.receivers.store(geometry.receivers, Relaxed);
     // Edge `header-written`: to the Acquire load of the magic in `check`. No model: written once, before the segment
     // has a name; the edge only matters to a peer that guesses the descriptor.
@@ -94,6 +108,7 @@ pub(crate) fn check(segment: &Arc<Segment>, abi_hash: u64) -> Result<(Geometry, 
         class_max: header.class_max.load(Relaxed),
         message_bytes_max: header.message_bytes_max.load(Relaxed),
         receivers: header.receivers.load(Relaxed),
+        blocks: header.blocks.load(Relaxed),
     }
     .check()?;
     Ok((geometry, header.channel_id.load(Relaxed)))
@@ -112,7 +127,7 @@ mod tests {
     use super::*;
 
     const GEOMETRY: Geometry =
-        Geometry { lanes_max: 4, class_min: 12, class_max: 20, message_bytes_max: 1024, receivers: 1 };
+        Geometry { lanes_max: 4, class_min: 12, class_max: 20, message_bytes_max: 1024, receivers: 1, blocks: 64 };
 
     fn segment() -> Arc<Segment> {
         Arc::new(Segment::create("test", 1 << 16).unwrap())

@@ -48,7 +48,8 @@ pub(crate) struct Header {
     pub(crate) message_bytes_max: AtomicU32,
     /// How receivers share the messages: 0 one receiver, 1 competing.
     pub(crate) receivers: AtomicU32,
-    pub(crate) _pad: AtomicU32,
+    /// Blocks for long payloads.
+    pub(crate) blocks: AtomicU32,
 }
 
 /// One slot of the participant table.

@@ -9,7 +9,7 @@ use crate::prim::AtomicU64;
 use crate::prim::Ordering::{Acquire, Relaxed, Release};
 use crate::ring::lock::{Contended, Holder, LaneLock};
 use crate::ring::producer::{Producer, RingFull};
-use crate::ring::taker::{Taker, give_back_of};
+use crate::ring::taker::{Taker, done, give_back_of};
 use crate::ring::{Readers, resize};
 
 impl Model {
@@ -33,7 +33,7 @@ fn send(producer: &mut Producer, value: u64) -> Result<(), RingFull> {
 fn take(taker: &mut Taker) -> Option<u64> {
     let frame = taker.take().unwrap()?;
     let value = taker.read_word(frame);
-    taker.done(frame);
+    done(taker.area(), frame);
     Some(value)
 }
 
@@ -98,7 +98,7 @@ fn what_the_dead_had_taken_is_taken_again() {
         });
         loop {
             if let Some(lock) = model.lane.taking.lock.try_lock(Holder::Resizer) {
-                give_back_of(&model.lane, &model.area, &CLASSES, &lock, 0).unwrap();
+                give_back_of(&model.lane, &model.area, &CLASSES, &lock, 0, |_| {}).unwrap();
                 let _nobody_sleeps = lock.unlock();
                 break;
             }

@@ -1,0 +1,84 @@
+//! A received message, in place.
+
+use std::ops::Deref;
+
+use crate::channel::error::TryRecvError;
+use crate::channel::held::Held;
+use crate::channel::receiver::Receiver;
+use crate::ring::consumer::Frame;
+
+/// A message, in place. Dropping it gives its bytes back to the sender.
+///
+/// A guard that is forgotten (`std::mem::forget`) releases nothing: its message is received again; where receivers compete,
+/// once this receiver has gone.
+///
+/// A sender that keeps the protocol does not touch the bytes while the guard lives. In a channel shared with a process
+/// that you do not trust, copy them before you check them.
+#[derive(Debug)]
+pub struct Guard<'a> {
+    pub(super) receiver: &'a mut Receiver,
+    pub(super) lane: usize,
+    pub(super) frame: Frame,
+    /// Of a loan, the block that it is in.
+    block: usize,
+}
+
+impl<'a> Guard<'a> {
+    /// The guard of a frame that was found.
+    #[inline]
+    pub(super) fn new(receiver: &'a mut Receiver, lane: usize, frame: Frame) -> Result<Self, TryRecvError> {
+        let block = if frame.is_loan() { receiver.lanes.begin_read(lane, frame)? } else { 0 };
+        Ok(Self { receiver, lane, frame, block })
+    }
+
+    /// Leaves the message in the channel, as the one that is received next.
+    pub(super) fn leave(self) {
+        if self.frame.is_loan() {
+            self.receiver.lanes.slab().end_read(self.block);
+        }
+        self.receiver.lanes.leave(self.lane, self.frame);
+        // Forgotten, it is not released.
+        std::mem::forget(self);
+    }
+
+    /// Keeps the message: others can be received meanwhile, and many be held and dropped in any order, in any thread.
+    ///
+    /// It stays in place where it is in a block (longer than 16 KiB, or sent as a [`crate::channel::Loan`]) and where
+    /// receivers compete; out of the ring of an only receiver, which is read in order, it is copied.
+    pub fn hold(self) -> Held {
+        let place = self.receiver.share_place();
+        if self.frame.is_loan() {
+            match self.receiver.lanes.adopt(self.lane, self.frame, self.block, &place) {
+                Some(block) => {
+                    std::mem::forget(self);
+                    Held::block(block, place)
+                }
+                None => Held::copy(self.to_vec(), place),
+            }
+        } else if let Some((payloads, sender_wait)) = self.receiver.lanes.all[self.lane].share() {
+            let frame = self.frame;
+            std::mem::forget(self);
+            Held::frame(payloads, frame, sender_wait, place)
+        } else {
+            Held::copy(self.to_vec(), place)
+        }
+    }
+}
+
+impl Deref for Guard<'_> {
+    type Target = [u8];
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.receiver.lanes.payload(self.lane, self.frame, self.block)
+    }
+}
+
+impl Drop for Guard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.frame.is_loan() {
+            return self.receiver.lanes.release_loan(self.lane, self.frame, self.block);
+        }
+        self.receiver.lanes.all[self.lane].release(self.frame);
+    }
+}

@@ -1,0 +1,91 @@
+//! A message that outlives the call that received it.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::channel::core::Core;
+use crate::channel::receiver::Place;
+use crate::channel::slab::Slab;
+use crate::ring::consumer::{Frame, Payloads};
+use crate::ring::taker;
+use crate::shm::window::Shared;
+use crate::sync::wait::WaitPoint;
+
+/// A message, kept for as long as it is needed: other messages can be received meanwhile, and many be held and dropped
+/// in any order, in any thread.
+///
+/// It is in place where it is in a block (longer than 16 KiB, or sent as a [`crate::channel::Loan`]) and where receivers
+/// compete; from the ring of an only receiver, which is read in order, it is a copy.
+#[derive(Debug)]
+pub struct Held {
+    what: What,
+    /// What is held belongs to the receiver's place, which is not given up before.
+    _place: Arc<Place>,
+}
+
+#[derive(Debug)]
+enum What {
+    Copy(Vec<u8>),
+    Frame { payloads: Payloads, frame: Frame, sender_wait: Shared<WaitPoint> },
+    Block(HeldBlock),
+}
+
+/// A block that a receiver has adopted.
+#[derive(Debug)]
+pub(super) struct HeldBlock {
+    pub(super) core: Arc<Core>,
+    pub(super) number: usize,
+    pub(super) len: u32,
+    /// The receiver's participant word, which owns the block.
+    pub(super) owner: u64,
+}
+
+impl Held {
+    pub(super) fn copy(bytes: Vec<u8>, place: Arc<Place>) -> Self {
+        Self { what: What::Copy(bytes), _place: place }
+    }
+
+    pub(super) fn frame(payloads: Payloads, frame: Frame, sender_wait: Shared<WaitPoint>, place: Arc<Place>) -> Self {
+        Self { what: What::Frame { payloads, frame, sender_wait }, _place: place }
+    }
+
+    pub(super) fn block(block: HeldBlock, place: Arc<Place>) -> Self {
+        Self { what: What::Block(block), _place: place }
+    }
+}
+
+impl HeldBlock {
+    fn slab(&self) -> &Slab {
+        &self.core.slab
+    }
+}
+
+impl Deref for Held {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.what {
+            What::Copy(bytes) => bytes,
+            What::Frame { payloads, frame, .. } => payloads.of(*frame),
+            What::Block(block) => block.slab().bytes(block.number, block.len),
+        }
+    }
+}
+
+impl Drop for What {
+    fn drop(&mut self) {
+        if let Self::Frame { payloads, frame, sender_wait } = self {
+            taker::done(&payloads.0, *frame);
+            sender_wait.event.notify();
+        }
+    }
+}
+
+impl Drop for HeldBlock {
+    fn drop(&mut self) {
+        self.slab().end_read(self.number);
+        if self.slab().free(self.number, self.owner) {
+            self.core.notify_senders();
+        }
+    }
+}

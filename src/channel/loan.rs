@@ -1,0 +1,104 @@
+//! Long messages, and messages that are written while others are sent.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::channel::core::Core;
+use crate::channel::error::{SendError, TrySendError};
+use crate::channel::sender::{Sender, deadline};
+use crate::channel::slab::Block;
+use crate::ring::word::LOAN_LEN;
+
+/// A block of shared memory for one message, to fill in place and send later. Dropping it sends nothing.
+///
+/// Many can be out at a time, up to the channel's `blocks`.
+#[derive(Debug)]
+pub struct Loan {
+    block: Block,
+    len: usize,
+    /// The block is this handle's.
+    core: Arc<Core>,
+}
+
+impl Sender {
+    /// Borrows a block for a message of `len` bytes, waiting for a free one. The bytes are what was there before.
+    ///
+    /// ```
+    /// use tidegate::Channel;
+    ///
+    /// let channel = Channel::options().message_bytes_max(1 << 20).create_anonymous()?;
+    /// let (mut sender, mut receiver) = (channel.sender()?, channel.receiver()?);
+    /// let mut image = sender.loan(1 << 20)?;
+    /// image.fill(7);
+    /// sender.send(b"an image follows")?;
+    /// sender.send_loan(image)?;
+    /// let title = receiver.recv()?.hold();
+    /// let image = receiver.recv()?.hold(); // in place, for as long as it is needed
+    /// assert_eq!(&*title, b"an image follows");
+    /// assert!(image.iter().all(|&byte| byte == 7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Sender::send`]; [`SendError::NoMemory`] where memory cannot be had.
+    pub fn loan(&mut self, len: usize) -> Result<Loan, SendError> {
+        self.loan_until(len, None)
+    }
+
+    /// As [`Sender::loan`], waiting at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`Sender::loan`]; [`SendError::Stalled`] when the time is over.
+    pub fn loan_timeout(&mut self, len: usize, timeout: Duration) -> Result<Loan, SendError> {
+        self.loan_until(len, Some(deadline(timeout)))
+    }
+
+    fn loan_until(&mut self, len: usize, deadline_ns: Option<u64>) -> Result<Loan, SendError> {
+        let block = self.wait_until(deadline_ns, |sender| match sender.check_len(len) {
+            Ok(()) => sender.take_block(len),
+            Err(error) => Err(error),
+        })?;
+        Ok(Loan { block, len, core: self.core() })
+    }
+
+    /// Sends a loan of this channel, waiting for room as long as it takes.
+    ///
+    /// # Errors
+    /// As [`Sender::send`]. The loan is given up.
+    ///
+    /// # Panics
+    /// Panics if the loan is of another channel, or of a handle on it that was opened on its own.
+    pub fn send_loan(&mut self, loan: Loan) -> Result<(), SendError> {
+        assert!(Arc::ptr_eq(&loan.core, &self.core()), "a loan of another channel, or of another handle on it");
+        let reservation = self.wait_until(None, |sender| sender.reserve_in_ring(LOAN_LEN))?;
+        self.commit_block(reservation, loan.block, loan.len);
+        Ok(())
+    }
+
+    /// A free block, sweeping those of dead processes if there is none.
+    #[cold]
+    pub(super) fn take_block(&mut self, len: usize) -> Result<Block, TrySendError> {
+        let core = self.core();
+        // The handle's: a loan may outlive its sender.
+        let word = core.membership.word();
+        let mut taken = core.slab.take(word).map_err(|_| TrySendError::NoMemory { bytes: len })?;
+        if taken.is_none() && core.free_blocks_of_dead_senders() {
+            taken = core.slab.take(word).map_err(|_| TrySendError::NoMemory { bytes: len })?;
+        }
+        taken.ok_or(TrySendError::Full)
+    }
+}
+
+impl Deref for Loan {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        self.block.bytes(self.len)
+    }
+}
+
+impl DerefMut for Loan {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.block.bytes_mut(self.len)
+    }
+}
