@@ -34,15 +34,17 @@ use crate::sync::wait::{PEER_CHECK_NS, WaitPoint};
 /// ```
 #[derive(Debug)]
 pub struct AsyncReceiver {
-    receiver: Receiver,
+    // Ended before the receiver gives its place up.
     wait: Wait,
+    receiver: Receiver,
 }
 
 /// A sender for one task. A [`Sink`] of messages, too.
 #[derive(Debug)]
 pub struct AsyncSender {
-    sender: Sender,
+    // Ended before the sender gives its place up.
     wait: Wait,
+    sender: Sender,
     /// Taken by the sink and not sent yet.
     unsent: Option<Vec<u8>>,
 }
@@ -59,11 +61,15 @@ struct Wait {
 struct Ongoing {
     point: Shared<WaitPoint>,
     began_ns: u64,
+    process: u32,
 }
 
 impl Drop for Ongoing {
     fn drop(&mut self) {
-        self.point.counters.end(self.began_ns);
+        // In a child made by `fork` the wait is the parent's.
+        if self.process == std::process::id() {
+            self.point.counters.end(self.began_ns);
+        }
     }
 }
 
@@ -72,15 +78,15 @@ impl Wait {
         if self.ongoing.is_none() {
             let began_ns = now_ns();
             point.counters.begin(began_ns);
-            self.ongoing = Some(Ongoing { point: point.clone(), began_ns });
-            self.peers_checked_ns = began_ns;
+            self.ongoing = Some(Ongoing { point: point.clone(), began_ns, process: std::process::id() });
         }
     }
 
     /// Whether it is time to see if the peers still live.
     fn peers_due(&mut self) -> bool {
         let now = now_ns();
-        let due = self.ongoing.is_some() && now - self.peers_checked_ns >= PEER_CHECK_NS;
+        // A wait that was cancelled counts, too: whoever waits again and again for less must hear of a death.
+        let due = now.saturating_sub(self.peers_checked_ns) >= PEER_CHECK_NS;
         if due {
             self.peers_checked_ns = now;
         }

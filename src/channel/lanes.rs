@@ -10,6 +10,7 @@ use crate::channel::slab::{Slab, in_flight};
 use crate::ring::consumer::{Consumer, Frame, Payloads};
 use crate::ring::layout::Lane;
 use crate::ring::taker::{self, Taker};
+use crate::ring::{Readers, RingCorrupt};
 use crate::shm::window::Shared;
 use crate::sync::wait::WaitPoint;
 
@@ -36,6 +37,11 @@ pub(super) struct ReceiverLane {
 enum Reader {
     Only(Consumer),
     Competing(Taker),
+    /// Some process has written to it what the protocol never writes.
+    Spoilt {
+        /// What was found, until it is told.
+        untold: Option<RingCorrupt>,
+    },
 }
 
 impl Lanes {
@@ -127,6 +133,7 @@ impl Lanes {
                 // What cannot be read is told by the next look.
                 let _taken_so_far = taker.take_batch(max - 1, frames);
             }
+            Reader::Spoilt { .. } => {}
         }
         lane.wake_contended();
     }
@@ -147,15 +154,26 @@ impl Lanes {
 }
 
 impl ReceiverLane {
+    /// The lane, also where it cannot be read: then that is told in its turn.
     pub(super) fn attach(core: &Core, lane: usize, seat: Option<u8>) -> Result<Self, ChannelError> {
-        let corrupt = |found| ChannelError::corrupt(lane, found);
-        let (words, area, classes) = (core.lane(lane)?, core.area(lane)?, core.classes());
-        let reader = match seat {
-            None => Reader::Only(Consumer::attach(words.clone(), area, classes).map_err(corrupt)?),
-            Some(seat) => Reader::Competing(Taker::attach(words.clone(), area, classes, seat).map_err(corrupt)?),
-        };
+        let reader = Self::reader(core, lane, seat)?.unwrap_or_else(|found| Reader::Spoilt { untold: Some(found) });
         let (payloads, sender_wait) = (Payloads(core.area(lane)?), core.sender_wait(lane)?);
-        Ok(Self { reader, payloads, words, sender_wait, receiver_wait: core.receiver_wait.clone() })
+        let (words, receiver_wait) = (core.lane(lane)?, core.receiver_wait.clone());
+        Ok(Self { reader, payloads, words, sender_wait, receiver_wait })
+    }
+
+    /// Whether a receiver could read the lane.
+    pub(super) fn check(core: &Core, lane: usize) -> Result<(), ChannelError> {
+        let seat = (core.readers() == Readers::Competing).then_some(0);
+        Self::reader(core, lane, seat)?.map(|_| ()).map_err(|found| ChannelError::corrupt(lane, found))
+    }
+
+    fn reader(core: &Core, lane: usize, seat: Option<u8>) -> Result<Result<Reader, RingCorrupt>, ChannelError> {
+        let (words, area, classes) = (core.lane(lane)?, core.area(lane)?, core.classes());
+        Ok(match seat {
+            None => Consumer::attach(words, area, classes).map(Reader::Only),
+            Some(seat) => Taker::attach(words, area, classes, seat).map(Reader::Competing),
+        })
     }
 
     /// The next committed frame of this lane, the one of number `lane`.
@@ -164,16 +182,26 @@ impl ReceiverLane {
         let Reader::Only(consumer) = &mut self.reader else { return self.take(lane) };
         match consumer.peek() {
             Ok(found) => Ok(found.map(|frame| (lane, frame))),
-            Err(found) => Err(TryRecvError::corrupt(lane, found)),
+            Err(found) => Err(self.spoilt(lane, found)),
         }
     }
 
     #[inline(never)]
     fn take(&mut self, lane: usize) -> Result<Option<(usize, Frame)>, TryRecvError> {
-        let Reader::Competing(taker) = &mut self.reader else { return Ok(None) };
-        let taken = taker.take();
+        let taken = match &mut self.reader {
+            Reader::Only(_) => return Ok(None),
+            Reader::Competing(taker) => taker.take(),
+            Reader::Spoilt { untold } => untold.take().map_or(Ok(None), Err),
+        };
         self.wake_contended();
-        taken.map(|found| found.map(|frame| (lane, frame))).map_err(|found| TryRecvError::corrupt(lane, found))
+        taken.map(|found| found.map(|frame| (lane, frame))).map_err(|found| self.spoilt(lane, found))
+    }
+
+    /// Reads the lane no more.
+    #[cold]
+    fn spoilt(&mut self, lane: usize, found: RingCorrupt) -> TryRecvError {
+        self.reader = Reader::Spoilt { untold: None };
+        TryRecvError::corrupt(lane, found)
     }
 
     /// Wakes whoever found this receiver at the lane and may have gone to sleep over it.

@@ -36,6 +36,8 @@ pub struct Receiver {
     streak: u32,
     /// Whether it refuses messages.
     closed: bool,
+    /// When it last looked whether the senders live.
+    peers_checked_ns: u64,
     /// Where its waits are booked.
     waits: Shared<WaitPoint>,
     place: Arc<Place>,
@@ -81,7 +83,8 @@ impl Receiver {
     fn new(core: &Arc<Core>, place: Place, lanes: Vec<ReceiverLane>) -> Result<Self, ChannelError> {
         let waits = core.receiver_waits(place.seat().map_or(0, usize::from))?;
         let (lanes, core) = (Lanes::new(lanes, Arc::clone(core)), Arc::clone(core));
-        Ok(Self { lanes, frames: Vec::new(), streak: 0, closed: false, waits, place: Arc::new(place), core })
+        let place = Arc::new(place);
+        Ok(Self { lanes, frames: Vec::new(), streak: 0, closed: false, peers_checked_ns: 0, waits, place, core })
     }
 
     fn meet_lanes(&mut self) -> Result<(), ChannelError> {
@@ -96,7 +99,7 @@ impl Receiver {
     /// # Errors
     /// [`RecvError::Disconnected`] when every sender has closed and every message was received;
     /// [`RecvError::PeerDied`] once for each sender whose process died, unless another sender took its lane over before
-    /// this call.
+    /// this call; [`RecvError::Corrupt`] once for each lane that a process has spoilt, which is not read any more.
     #[inline]
     pub fn recv(&mut self) -> Result<Guard<'_>, RecvError> {
         self.recv_until(None)
@@ -186,18 +189,20 @@ impl Receiver {
 
     #[cold]
     fn wait_for_message(&mut self, deadline_ns: Option<u64>) -> Result<(usize, Frame), RecvError> {
-        let (core, waits) = (Arc::clone(&self.core), self.waits.clone());
+        let (core, waits, mut peers_checked_ns) = (Arc::clone(&self.core), self.waits.clone(), self.peers_checked_ns);
         let receiver = std::cell::RefCell::new(self);
-        wait(
+        let outcome = wait(
             &core.receiver_wait.event,
             &waits.counters,
             &core.control.strategy,
             deadline_ns,
+            &mut peers_checked_ns,
             || receiver.borrow_mut().lanes.peek().map_err(RecvError::from).transpose(),
             || receiver.borrow_mut().poll().map_err(RecvError::from).transpose(),
             || receiver.borrow_mut().dead_sender(),
-        )
-        .unwrap_or(Err(RecvError::Stalled))
+        );
+        receiver.borrow_mut().peers_checked_ns = peers_checked_ns;
+        outcome.unwrap_or(Err(RecvError::Stalled))
     }
 
     /// The guard of a frame that was found.

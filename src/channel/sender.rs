@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::channel::core::{Core, StructureLock};
 use crate::channel::error::{ChannelError, SendError, TrySendError};
+use crate::channel::lanes::ReceiverLane;
 use crate::channel::slab::Block;
 use crate::channel::{place, presence, resize};
 use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -22,6 +23,9 @@ use crate::shm::window::Shared;
 use crate::sync::clock::now_ns;
 use crate::sync::wait::{WaitPoint, burst, wait};
 
+/// Lanes that a sender finds spoilt before it gives up: a hostile peer can make each look long.
+const SPOILT_MAX: u32 = 4;
+
 /// Sends messages, in order. Closing is dropping.
 #[derive(Debug)]
 pub struct Sender {
@@ -30,6 +34,8 @@ pub struct Sender {
     number: usize,
     sender_wait: Shared<WaitPoint>,
     membership: Membership,
+    /// When it last looked whether the receiver lives.
+    peers_checked_ns: u64,
     core: Arc<Core>,
 }
 
@@ -60,12 +66,10 @@ impl Sender {
         let membership = core.participants.join(Role::Sender)?;
         let lock = core.lock_structure()?;
         let lanes = core.geometry.lanes_max as usize;
-        let mut refused = ChannelError::TooManySenders { lanes };
+        let (mut refused, mut spoilt) = (ChannelError::TooManySenders { lanes }, 0);
         for lane in 0..lanes {
             let words = core.lane(lane)?;
-            if !Self::take_lane(core, &words, &membership)? {
-                continue;
-            }
+            let Some(owner_before) = Self::take_lane(core, &words, &membership)? else { continue };
             let sender_wait = core.sender_wait(lane)?;
             match Self::ready_ring(core, &lock, lane, &words) {
                 Ok(producer) => {
@@ -76,32 +80,36 @@ impl Sender {
                         number: lane,
                         sender_wait,
                         membership,
+                        peers_checked_ns: 0,
                         core: Arc::clone(core),
                     });
                 }
                 Err(error) => {
-                    presence::leave(&words.shape.owner, membership.word());
+                    // A death that the receiver has not been told of stays to be told.
+                    words.shape.owner.store(owner_before, Release);
                     // It may have been the last one to leave.
                     core.receiver_wait.event.wake_all();
+                    spoilt += 1;
                     refused = error;
                 }
             }
-            // A lane that some peer has spoilt is no reason to refuse the others.
-            if !matches!(refused, ChannelError::Corrupt { .. }) {
+            // A lane that some peer has spoilt is no reason to refuse the others, unless it has spoilt all.
+            if spoilt == SPOILT_MAX || !matches!(refused, ChannelError::Corrupt { .. }) {
                 break;
             }
         }
         Err(refused)
     }
 
-    /// Takes the lane if it has no living owner; the structure lock keeps others from doing the same.
-    fn take_lane(core: &Core, words: &Lane, membership: &Membership) -> Result<bool, ChannelError> {
+    /// Takes the lane if it has no living owner, and says who that was; the structure lock keeps others from doing the
+    /// same.
+    fn take_lane(core: &Core, words: &Lane, membership: &Membership) -> Result<Option<u64>, ChannelError> {
         let owner = words.shape.owner.load(Acquire);
         let is_free = owner == 0 || core.participants.sweep(owner)?;
         if is_free {
             words.shape.owner.store(membership.word(), Release);
         }
-        Ok(is_free)
+        Ok(is_free.then_some(owner))
     }
 
     fn ready_ring(core: &Core, lock: &StructureLock<'_>, lane: usize, words: &Lane) -> Result<Producer, ChannelError> {
@@ -111,15 +119,18 @@ impl Sender {
             core.back_ring(lane, class)?;
             found(words, class);
         }
-        if lane >= core.lanes_used() {
-            // Edge `lane-founded`, writing end. Lanes are taken lowest first, so those used are a prefix.
-            core.control.lanes_used.store(lane as u64 + 1, Release);
-        }
         // The sender before may have died at the lane.
         let _nobody_waits_for_this_sender = words.taking.lock.break_from(Holder::Producer);
         let producer = Producer::attach(core.lane(lane)?, core.area(lane)?, core.classes(), core.readers())
             .map_err(|found| ChannelError::corrupt(lane, found))?;
+        // A lane that cannot be read is not to be written.
+        ReceiverLane::check(core, lane)?;
         core.free_blocks_never_sent(lock, lane, producer.position());
+        if lane >= core.lanes_used() {
+            // Edge `lane-founded`, writing end. Lanes are taken lowest first, so those used are a prefix, but for lanes
+            // that are spoilt.
+            core.control.lanes_used.store(lane as u64 + 1, Release);
+        }
         if !is_new {
             // The lane was passed over by resizes while nobody owned it. Where the ring cannot be had, the old one does.
             let _old_ring_does = resize::offer(core, lock, lane, class);
@@ -240,15 +251,19 @@ impl Sender {
         deadline_ns: Option<u64>,
         mut attempt: impl FnMut(&mut Self) -> Result<T, TrySendError>,
     ) -> Result<T, SendError> {
-        let point = self.sender_wait.clone();
-        let core = Arc::clone(&self.core);
-        let poll = RefCell::new(|| unless_full(attempt(self)));
-        let poll = || poll.borrow_mut()();
+        let (core, point, mut peers_checked_ns) =
+            (Arc::clone(&self.core), self.sender_wait.clone(), self.peers_checked_ns);
+        let sender = RefCell::new(&mut *self);
+        let attempt = RefCell::new(&mut attempt);
+        let poll = || unless_full(attempt.borrow_mut()(&mut sender.borrow_mut()));
         if let Some(outcome) = burst(&point.counters, poll) {
             return outcome;
         }
-        wait(&point.event, &point.counters, &core.control.strategy, deadline_ns, poll, poll, || dead_receiver(&core))
-            .unwrap_or(Err(SendError::Stalled))
+        let (WaitPoint { event, counters }, strategy) = (&*point, &core.control.strategy);
+        let check = || dead_receiver(&core);
+        let outcome = wait(event, counters, strategy, deadline_ns, &mut peers_checked_ns, poll, poll, check);
+        self.peers_checked_ns = peers_checked_ns;
+        outcome.unwrap_or(Err(SendError::Stalled))
     }
 
     /// The claim on what was reserved last.

@@ -121,15 +121,16 @@ impl ParticipantTable {
     pub(crate) fn is_dead(&self, slot: usize, occupant: Occupant) -> Result<bool, ShmError> {
         self.check_not_forked()?;
         let Some(entry) = self.shared.slots.get(slot) else { return Ok(false) };
-        let same_namespace = entry.pid_namespace.load(Relaxed) == namespace("pid");
-        if same_namespace && occupant.pid == std::process::id() {
+        let (recorded, own) = (entry.pid_namespace.load(Relaxed), namespace("pid"));
+        if recorded == own && occupant.pid == std::process::id() {
             // Its lock, if this process holds it, is on the same descriptor and says nothing.
             return Ok(self.was_of_an_earlier_process(entry, occupant));
         }
         if !locks::held_by_another(&*self.segment, locks::participant(slot))? {
             return Ok(entry.owner.load(Acquire) == occupant.word);
         }
-        Ok(same_namespace
+        Ok(recorded == own
+            && own != UNKNOWN
             && is_proven_dead(occupant.pid, comparable_start_time(entry))
             && entry.owner.load(Acquire) == occupant.word)
     }
@@ -210,13 +211,22 @@ fn clear(owner: &AtomicU64, word: u64) -> bool {
 /// When the participant's process started, as this process would see it; 0 where that cannot be told, since another time
 /// namespace shifts it (`time_namespaces(7)`).
 fn comparable_start_time(entry: &Participant) -> u64 {
-    if entry.time_namespace.load(Relaxed) == namespace("time") { entry.start_time.load(Relaxed) } else { 0 }
+    let own = namespace("time");
+    let is_same = entry.time_namespace.load(Relaxed) == own && own != UNKNOWN;
+    if is_same { entry.start_time.load(Relaxed) } else { 0 }
 }
 
-/// Inode of this process's namespace of that kind; 0 where there is none (`namespaces(7)`).
+/// A namespace that cannot be told.
+const UNKNOWN: u64 = u64::MAX;
+
+/// Inode of this process's namespace of that kind; 0 where the kernel has none (`namespaces(7)`).
 fn namespace(kind: &str) -> u64 {
     use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(format!("/proc/self/ns/{kind}")).map_or(0, |m| m.ino())
+    match std::fs::metadata(format!("/proc/self/ns/{kind}")) {
+        Ok(metadata) => metadata.ino(),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => 0,
+        Err(_) => UNKNOWN,
+    }
 }
 
 #[cfg(test)]

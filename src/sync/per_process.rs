@@ -1,7 +1,8 @@
 //! One value a process, also in a child that `fork` made.
 //!
 //! A child finds its parent's value as it was at that moment: locked perhaps, and about threads that it does not have.
-//! So it founds its own, and leaves the parent's where it is.
+//! So it founds its own, and leaves the parent's where it is. It is told from its parent by its process id: where that is
+//! the same, in a fork from the first process of one pid namespace to that of another, both have the parent's.
 
 use std::ptr;
 

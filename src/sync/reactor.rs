@@ -118,7 +118,10 @@ impl Reactor {
             }
             for task in self.rung(ticked) {
                 // An executor's panic is its own matter, and has been told on stderr. The other tasks sleep here, too.
-                let _panic = catch_unwind(AssertUnwindSafe(|| task.wake()));
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| task.wake())) {
+                    // Dropping it might panic, too.
+                    std::mem::forget(panic);
+                }
             }
         }
     }

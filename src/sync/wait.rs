@@ -176,23 +176,25 @@ pub(crate) fn burst<T>(counters: &WaitCounters, mut glance: impl FnMut() -> Opti
 /// Waits until `poll` yields a value.
 ///
 /// `glance` looks only for what is waited for, as fast as can be: it is what polls. `poll` looks for all that can end
-/// the wait, before each sleep and each look at the clock. `check_peers` runs every 20 ms and may make system calls. Each
-/// ends the wait by returning something. `deadline_ns` is on [`now_ns`]'s clock.
+/// the wait, before each sleep and each look at the clock. `check_peers` runs when the last time, in `peers_checked_ns`, is
+/// 20 ms ago, be it in an earlier wait, and may make system calls. Each ends the wait by returning something. `deadline_ns`
+/// is on [`now_ns`]'s clock.
 ///
 /// Call [`burst`] first: this begins with a look at the clock.
 #[cold]
+#[allow(clippy::too_many_arguments)] // Where, how, how long, and what for.
 pub(crate) fn wait<T>(
     event: &EventCount,
     counters: &WaitCounters,
     strategy: &AtomicU64,
     deadline_ns: Option<u64>,
+    peers_checked_ns: &mut u64,
     mut glance: impl FnMut() -> Option<T>,
     mut poll: impl FnMut() -> Option<T>,
     mut check_peers: impl FnMut() -> Option<T>,
 ) -> Result<T, DeadlinePassed> {
     let began_ns = now_ns();
     let ongoing = Ongoing::begin(counters, began_ns);
-    let mut peers_checked_ns = began_ns;
     loop {
         if let Some(value) = poll() {
             return Ok(value);
@@ -202,8 +204,8 @@ pub(crate) fn wait<T>(
             // One last look: a descheduled waiter should find what came while it was away.
             return poll().ok_or(DeadlinePassed);
         }
-        if now - peers_checked_ns >= PEER_CHECK_NS {
-            peers_checked_ns = now;
+        if now.saturating_sub(*peers_checked_ns) >= PEER_CHECK_NS {
+            *peers_checked_ns = now;
             if let Some(value) = check_peers() {
                 return Ok(value);
             }

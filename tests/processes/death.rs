@@ -43,6 +43,41 @@ pub(crate) fn a_task_hears_of_a_death() {
     });
 }
 
+pub(crate) fn who_waits_again_and_again_hears_of_a_death() {
+    let channel = Channel::options().create("impatient").expect("create");
+    let mut receiver = channel.receiver().expect("receiver");
+    for is_task in [false, true] {
+        let mut sender = Process::start("send_then_claim", "impatient", 0);
+        sender.wait_ready();
+        for _ in 0..10 {
+            message::check(&receiver.recv().expect("committed before the death"));
+        }
+        sender.kill();
+        let patience = std::time::Duration::from_millis(2);
+        let error = if is_task {
+            let mut task = AsyncReceiver::from(receiver);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("runtime");
+            let error = runtime.block_on(async {
+                loop {
+                    if let Ok(outcome) = tokio::time::timeout(patience, task.recv()).await {
+                        break outcome.expect_err("nothing more was committed");
+                    }
+                }
+            });
+            receiver = task.into_inner();
+            error
+        } else {
+            loop {
+                match receiver.recv_timeout(patience).expect_err("nothing more was committed") {
+                    RecvError::Stalled => {}
+                    error => break error,
+                }
+            }
+        };
+        assert_eq!(error, RecvError::PeerDied { pid: sender.pid() });
+    }
+}
+
 pub(crate) fn a_killed_receiver_is_reported_and_replaced() {
     let options = Channel::options().ring_bytes(1 << 15).message_bytes_max(message::BYTES_MAX as u32);
     let channel = options.create("killed-receiver").expect("create");

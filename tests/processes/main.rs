@@ -42,6 +42,7 @@ fn main() {
             ),
             trial("the_last_receiver_to_die_is_reported", competing::the_last_receiver_to_die_is_reported),
             trial("a_task_hears_of_a_death", death::a_task_hears_of_a_death),
+            trial("who_waits_again_and_again_hears_of_a_death", death::who_waits_again_and_again_hears_of_a_death),
             trial("a_killed_receiver_is_reported_and_replaced", death::a_killed_receiver_is_reported_and_replaced),
             trial(
                 "a_name_is_free_again_when_its_holder_is_killed",
