@@ -2,9 +2,8 @@
 
 use crate::channel::core::{Core, StructureLock};
 use crate::channel::slab::in_flight;
-use crate::prim::Ordering::Acquire;
 use crate::ring::taker::unreleased_loans;
-use crate::ring::word::Cursor;
+use crate::ring::{Readers, resize};
 use crate::shm::error::ShmError;
 use crate::shm::participants::{ROLE_SHIFT, Role};
 
@@ -13,10 +12,9 @@ fn has_role(owner: u64, role: Role) -> bool {
 }
 
 impl Core {
-    /// B5: frees what senders' processes had when they died. True if there was something.
-    pub(crate) fn free_blocks_of_dead_senders(&self) -> bool {
-        let dead = |owner| has_role(owner, Role::Handle) && self.participants.sweep(owner).unwrap_or(false);
-        self.free_blocks(dead) > 0
+    /// B5: frees what senders' processes had when they died.
+    pub(crate) fn free_blocks_of_dead_senders(&self) {
+        self.free_blocks(|owner| has_role(owner, Role::Handle) && self.participants.sweep(owner).unwrap_or(false));
     }
 
     /// B5: frees blocks that the dead sender before gave to frames of `lane` which it never committed: those from
@@ -44,22 +42,30 @@ impl Core {
         Ok(())
     }
 
-    /// Frees blocks whose frame in `lane` was released by a receiver that died before it freed them.
+    /// Frees blocks whose frame in `lane` was released, and which the receiver has not freed: it died before it did, or has
+    /// left that to the senders.
     pub(crate) fn free_released(&self, lane: usize) -> Result<(), ShmError> {
-        // Edge `released`, reading end: the receiver's reading is over.
-        let released = Cursor::from_word(self.lane(lane)?.consumer.cursor.load(Acquire)).position;
+        // Edge `released`, reading end: the receivers' reading is over.
+        let released = resize::released(&*self.lane(lane)?, self.readers()).position;
         let passed = in_flight(lane, 0)..in_flight(lane, released);
         self.free_blocks(|owner| passed.contains(&owner));
         Ok(())
     }
 
-    /// Frees blocks by their owner, and counts them.
-    pub(crate) fn free_blocks(&self, is_dead: impl Fn(u64) -> bool) -> usize {
+    /// B4 where each receiver gets every message: frees blocks that all have released.
+    pub(crate) fn free_blocks_all_released(&self) {
+        if self.readers() == Readers::Each {
+            for lane in 0..self.lanes_used() {
+                let _was_read_before = self.free_released(lane);
+            }
+        }
+    }
+
+    /// Frees blocks by their owner.
+    pub(crate) fn free_blocks(&self, is_dead: impl Fn(u64) -> bool) {
         let dead = self.slab.owners().filter(|&(_, owner)| is_dead(owner));
-        let freed = dead.filter(|&(number, owner)| self.slab.free(number, owner)).count();
-        if freed > 0 {
+        if dead.filter(|&(number, owner)| self.slab.free(number, owner)).count() > 0 {
             self.notify_senders();
         }
-        freed
     }
 }

@@ -184,7 +184,11 @@ impl Core {
 
     /// How receivers share the messages.
     pub(crate) fn readers(&self) -> Readers {
-        if self.geometry.receivers == 0 { Readers::One } else { Readers::Competing }
+        match self.geometry.receivers {
+            0 => Readers::One,
+            1 => Readers::Competing,
+            _ => Readers::Each,
+        }
     }
 
     /// Where the sender of `lane` waits.

@@ -43,8 +43,8 @@ impl<'a> Guard<'a> {
 
     /// Keeps the message: others can be received meanwhile, and many be held and dropped in any order, in any thread.
     ///
-    /// It stays in place where it is in a block (longer than 16 KiB, or sent as a [`crate::channel::Loan`]) and where
-    /// receivers compete; out of the ring of an only receiver, which is read in order, it is copied.
+    /// It stays in place where it is in a block (longer than 16 KiB, or sent as a [`crate::channel::Loan`]) that
+    /// goes to this receiver alone, and where receivers compete. Else it is copied: rings are read in order.
     pub fn hold(self) -> Held {
         let place = self.receiver.share_place();
         if self.frame.is_loan() {

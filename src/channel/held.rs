@@ -14,8 +14,7 @@ use crate::sync::wait::WaitPoint;
 /// A message, kept for as long as it is needed: other messages can be received meanwhile, and many be held and dropped
 /// in any order, in any thread.
 ///
-/// It is in place where it is in a block (longer than 16 KiB, or sent as a [`crate::channel::Loan`]) and where receivers
-/// compete; from the ring of an only receiver, which is read in order, it is a copy.
+/// It is in place where [`crate::channel::Guard::hold`] says so, else a copy.
 #[derive(Debug)]
 pub struct Held {
     what: What,

@@ -35,7 +35,8 @@ pub(super) struct ReceiverLane {
 /// How a lane is read.
 #[derive(Debug)]
 enum Reader {
-    Only(Consumer),
+    /// Alone, or each in its own time.
+    InOrder(Consumer),
     Competing(Taker),
     /// Some process has written to it what the protocol never writes.
     Spoilt {
@@ -52,6 +53,11 @@ impl Lanes {
     #[inline]
     pub(super) fn slab(&self) -> &Slab {
         &self.core.slab
+    }
+
+    /// Whether other receivers get the same messages.
+    fn is_shared(&self) -> bool {
+        self.core.readers() == Readers::Each
     }
 
     /// The payload of a frame that was peeked, which is in `block` if it is a loan.
@@ -83,17 +89,19 @@ impl Lanes {
     pub(super) fn release_loan(&mut self, lane: usize, frame: Frame, block: usize) {
         self.slab().end_read(block);
         self.all[lane].release(frame);
-        if self.slab().free(block, in_flight(lane, frame.position())) {
+        // Where others get it, too, a sender frees it when all have released it.
+        let freed = !self.is_shared() && self.slab().free(block, in_flight(lane, frame.position()));
+        if freed || self.is_shared() {
             self.core.notify_senders();
         }
     }
 
     /// B3 of a message that is held: the block becomes the receiver's, then the frame is given back. `None` if the block
-    /// is not what it was.
+    /// is others', too, or not what it was.
     #[cold]
     pub(super) fn adopt(&mut self, lane: usize, frame: Frame, number: usize, place: &Place) -> Option<HeldBlock> {
         let owner = place.word();
-        if !self.slab().adopt(number, in_flight(lane, frame.position()), owner) {
+        if self.is_shared() || !self.slab().adopt(number, in_flight(lane, frame.position()), owner) {
             return None;
         }
         self.all[lane].release(frame);
@@ -127,7 +135,7 @@ impl Lanes {
     pub(super) fn peek_batch(&mut self, lane: usize, first: Frame, max: usize, frames: &mut Vec<Frame>) {
         let lane = &mut self.all[lane];
         match &mut lane.reader {
-            Reader::Only(consumer) => consumer.peek_batch(first, max, frames),
+            Reader::InOrder(consumer) => consumer.peek_batch(first, max, frames),
             Reader::Competing(taker) => {
                 frames.push(first);
                 // What cannot be read is told by the next look.
@@ -155,7 +163,7 @@ impl Lanes {
 
 impl ReceiverLane {
     /// The lane, also where it cannot be read: then that is told in its turn.
-    pub(super) fn attach(core: &Core, lane: usize, seat: Option<u8>) -> Result<Self, ChannelError> {
+    pub(super) fn attach(core: &Core, lane: usize, seat: u8) -> Result<Self, ChannelError> {
         let reader = Self::reader(core, lane, seat)?.unwrap_or_else(|found| Reader::Spoilt { untold: Some(found) });
         let (payloads, sender_wait) = (Payloads(core.area(lane)?), core.sender_wait(lane)?);
         let (words, receiver_wait) = (core.lane(lane)?, core.receiver_wait.clone());
@@ -164,22 +172,25 @@ impl ReceiverLane {
 
     /// Whether a receiver could read the lane.
     pub(super) fn check(core: &Core, lane: usize) -> Result<(), ChannelError> {
-        let seat = (core.readers() == Readers::Competing).then_some(0);
-        Self::reader(core, lane, seat)?.map(|_| ()).map_err(|found| ChannelError::corrupt(lane, found))
+        if core.readers() == Readers::Each {
+            // Each has a cursor of its own, and this may be before any has.
+            return Ok(());
+        }
+        Self::reader(core, lane, 0)?.map(|_| ()).map_err(|found| ChannelError::corrupt(lane, found))
     }
 
-    fn reader(core: &Core, lane: usize, seat: Option<u8>) -> Result<Result<Reader, RingCorrupt>, ChannelError> {
+    fn reader(core: &Core, lane: usize, seat: u8) -> Result<Result<Reader, RingCorrupt>, ChannelError> {
         let (words, area, classes) = (core.lane(lane)?, core.area(lane)?, core.classes());
-        Ok(match seat {
-            None => Consumer::attach(words, area, classes).map(Reader::Only),
-            Some(seat) => Taker::attach(words, area, classes, seat).map(Reader::Competing),
+        Ok(match core.readers() {
+            Readers::One | Readers::Each => Consumer::attach(words, area, classes, seat).map(Reader::InOrder),
+            Readers::Competing => Taker::attach(words, area, classes, seat).map(Reader::Competing),
         })
     }
 
     /// The next committed frame of this lane, the one of number `lane`.
     #[inline]
     fn peek(&mut self, lane: usize) -> Result<Option<(usize, Frame)>, TryRecvError> {
-        let Reader::Only(consumer) = &mut self.reader else { return self.take(lane) };
+        let Reader::InOrder(consumer) = &mut self.reader else { return self.take(lane) };
         match consumer.peek() {
             Ok(found) => Ok(found.map(|frame| (lane, frame))),
             Err(found) => Err(self.spoilt(lane, found)),
@@ -189,7 +200,7 @@ impl ReceiverLane {
     #[inline(never)]
     fn take(&mut self, lane: usize) -> Result<Option<(usize, Frame)>, TryRecvError> {
         let taken = match &mut self.reader {
-            Reader::Only(_) => return Ok(None),
+            Reader::InOrder(_) => return Ok(None),
             Reader::Competing(taker) => taker.take(),
             Reader::Spoilt { untold } => untold.take().map_or(Ok(None), Err),
         };
@@ -224,7 +235,7 @@ impl ReceiverLane {
     /// Gives the bytes of the frame peeked last back to the sender.
     #[inline]
     pub(super) fn release(&mut self, frame: Frame) {
-        if let Reader::Only(consumer) = &mut self.reader {
+        if let Reader::InOrder(consumer) = &mut self.reader {
             consumer.release(frame);
         } else {
             self.done(&[frame]);
@@ -234,7 +245,7 @@ impl ReceiverLane {
 
     /// As [`ReceiverLane::release`], for all the frames of a batch.
     pub(super) fn release_batch(&mut self, frames: &[Frame]) {
-        if let Reader::Only(consumer) = &mut self.reader {
+        if let Reader::InOrder(consumer) = &mut self.reader {
             consumer.release_batch(frames);
         } else {
             self.done(frames);

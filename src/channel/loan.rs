@@ -83,7 +83,11 @@ impl Sender {
         // The handle's: a loan may outlive its sender.
         let word = core.membership.word();
         let mut taken = core.slab.take(word).map_err(|_| TrySendError::NoMemory { bytes: len })?;
-        if taken.is_none() && core.free_blocks_of_dead_senders() {
+        if taken.is_none() {
+            core.free_blocks_all_released();
+            if self.is_time_to_look_for_the_dead() {
+                core.free_blocks_of_dead_senders();
+            }
             taken = core.slab.take(word).map_err(|_| TrySendError::NoMemory { bytes: len })?;
         }
         taken.ok_or(TrySendError::Full)

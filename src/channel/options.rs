@@ -42,6 +42,9 @@ pub enum Receivers {
     ///
     /// Each sender's messages are taken in order; which receiver is done first is another matter.
     Competing,
+    /// Up to 16 receivers, in any processes, that each get every message sent after they have attached, in each sender's
+    /// order. The slowest holds the senders back. What is sent while there is none is received by nobody.
+    Each,
 }
 
 /// Options that have been checked.
@@ -149,6 +152,7 @@ impl ChannelOptions {
             receivers: match self.receivers {
                 Receivers::One => 0,
                 Receivers::Competing => 1,
+                Receivers::Each => 2,
             },
             blocks: self.blocks,
         };

@@ -57,7 +57,7 @@ impl Receiver {
     pub(crate) fn attach(core: &Arc<Core>) -> Result<Self, ChannelError> {
         let place = match core.readers() {
             Readers::One => return Self::attach_only(core),
-            Readers::Competing => Place::Seat(Seat::take(core)?),
+            Readers::Competing | Readers::Each => Place::Seat(Seat::take(core)?),
         };
         Self::new(core, place, Vec::new())
     }
@@ -73,7 +73,7 @@ impl Receiver {
         // Before anybody sees this receiver: a lane that cannot be read must not look like a receiver that has closed.
         core.restore_loans(&lock)?;
         let lanes =
-            (0..core.lanes_used()).map(|lane| ReceiverLane::attach(core, lane, None)).collect::<Result<Vec<_>, _>>()?;
+            (0..core.lanes_used()).map(|lane| ReceiverLane::attach(core, lane, 0)).collect::<Result<Vec<_>, _>>()?;
         // Edge `receiver-attached`, writing end: to the Acquire load above in the next receiver's attach. Meanwhile
         // only a sender's sweep changes the word, to 0.
         core.control.receiver.swap(membership.word(), AcqRel);
@@ -81,7 +81,7 @@ impl Receiver {
     }
 
     fn new(core: &Arc<Core>, place: Place, lanes: Vec<ReceiverLane>) -> Result<Self, ChannelError> {
-        let waits = core.receiver_waits(place.seat().map_or(0, usize::from))?;
+        let waits = core.receiver_waits(usize::from(place.seat().unwrap_or(0)))?;
         let (lanes, core) = (Lanes::new(lanes, Arc::clone(core)), Arc::clone(core));
         let place = Arc::new(place);
         Ok(Self { lanes, frames: Vec::new(), streak: 0, closed: false, peers_checked_ns: 0, waits, place, core })
@@ -89,7 +89,7 @@ impl Receiver {
 
     fn meet_lanes(&mut self) -> Result<(), ChannelError> {
         for lane in self.lanes.all.len()..self.core.lanes_used() {
-            self.lanes.all.push(ReceiverLane::attach(&self.core, lane, self.place.seat())?);
+            self.lanes.all.push(ReceiverLane::attach(&self.core, lane, self.place.seat().unwrap_or(0))?);
         }
         Ok(())
     }

@@ -105,7 +105,7 @@ fn reclaim_lane(core: &Core, lock: &StructureLock<'_>, lane: usize) -> Result<()
         core.collect(lock, lane)?;
     }
     let words = core.lane(lane)?;
-    for passed in resize::reclaimable(&words) {
+    for passed in resize::reclaimable(&words, core.readers()) {
         if core.classes().contains(&passed) {
             core.release_ring(lane, passed)?;
         }

@@ -1,4 +1,4 @@
-//! The seats of competing receivers. Steps V5 to V8 of `PROTOCOL.md`.
+//! The seats of receivers that share a channel. Steps V5 to V8 of `PROTOCOL.md`.
 
 use std::sync::Arc;
 
@@ -6,10 +6,12 @@ use crate::channel::core::{Core, StructureLock};
 use crate::channel::error::ChannelError;
 use crate::channel::place;
 use crate::channel::slab::in_flight;
-use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use crate::prim::fence;
 use crate::ring::consumer::Payloads;
+use crate::ring::layout::Lane;
 use crate::ring::lock::Holder;
-use crate::ring::taker;
+use crate::ring::{Readers, followers, taker};
 use crate::shm::error::ShmError;
 use crate::shm::layout::{RECEIVER_GONE, SEATS};
 use crate::shm::participants::{Membership, Role};
@@ -32,6 +34,11 @@ impl Seat {
             let word = seat.load(Acquire);
             let is_dead = word != 0 && core.participants.sweep(place::receiver_of(word))?;
             if word == 0 || (is_dead && core.clear_seat(&lock, number, word)?) {
+                if core.readers() == Readers::Each {
+                    for lane in 0..core.lanes_used() {
+                        followers::join(&*core.lane(lane)?, number);
+                    }
+                }
                 // Edge `seat-taken`, writing end: to whoever settles the receivers' place.
                 seat.store(membership.word(), Release);
                 let attached = &core.control.receivers_attached;
@@ -70,7 +77,9 @@ impl Drop for Seat {
         }
         let word = self.membership.word();
         self.close();
+        self.core.unfollow(self.number);
         self.put(place::closing(word), 0);
+        self.core.wake_senders();
     }
 }
 
@@ -122,7 +131,9 @@ impl Core {
 
     /// Gives back what the dead receiver in a seat had taken, and clears the seat; false if somebody is at a lane.
     fn clear_seat(&self, _lock: &StructureLock<'_>, number: u8, word: u64) -> Result<bool, ShmError> {
-        for lane in 0..self.lanes_used() {
+        self.unfollow(number);
+        let competing = if self.readers() == Readers::Competing { self.lanes_used() } else { 0 };
+        for lane in 0..competing {
             let (words, area) = (self.lane(lane)?, self.area(lane)?);
             let dead = [Holder::Resizer, Holder::Seat(number)];
             let Some(held) = words.taking.lock.lock_or_take_from(&dead, Holder::Resizer) else { return Ok(false) };
@@ -144,7 +155,40 @@ impl Core {
             self.free_released(lane)?;
         }
         self.free_blocks(|owner| owner == place::receiver_of(word));
-        Ok(self.control.seats[usize::from(number)].compare_exchange(word, 0, AcqRel, Relaxed).is_ok())
+        let cleared = self.control.seats[usize::from(number)].compare_exchange(word, 0, AcqRel, Relaxed).is_ok();
+        self.wake_senders();
+        Ok(cleared)
+    }
+
+    /// F3 in every lane, used or about to be. The seat must be closed, or its receiver dead and the structure lock held.
+    fn unfollow(&self, number: u8) {
+        if self.readers() != Readers::Each {
+            return;
+        }
+        // Edge `lane-followed`: to the fence in `follow_new_lane`. One of the two sees the other.
+        fence(SeqCst);
+        for lane in 0..self.geometry.lanes_max as usize {
+            if let Ok(words) = self.lane(lane) {
+                followers::leave(&words, number);
+            }
+        }
+    }
+
+    /// F1 in a lane that was founded just now, for all receivers that are there.
+    pub(crate) fn follow_new_lane(&self, _lock: &StructureLock<'_>, lane: &Lane) {
+        if self.readers() != Readers::Each {
+            return;
+        }
+        for (seat, number) in self.control.seats.iter().zip(0u8..) {
+            let is_open = || !matches!(seat.load(Acquire), word if word == 0 || place::refuses(word));
+            if is_open() {
+                followers::join_new(lane, number);
+                fence(SeqCst); // edge `lane-followed`
+                if !is_open() {
+                    followers::leave(lane, number);
+                }
+            }
+        }
     }
 
     /// D1 for who changes the structure: gives what is done with back to the sender of the lane.

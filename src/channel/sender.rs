@@ -21,7 +21,7 @@ use crate::shm::header::RING_PAYLOAD_MAX;
 use crate::shm::participants::{Membership, Role};
 use crate::shm::window::Shared;
 use crate::sync::clock::now_ns;
-use crate::sync::wait::{WaitPoint, burst, wait};
+use crate::sync::wait::{PEER_CHECK_NS, WaitPoint, burst, wait};
 
 /// Lanes that a sender finds spoilt before it gives up: a hostile peer can make each look long.
 const SPOILT_MAX: u32 = 4;
@@ -36,6 +36,8 @@ pub struct Sender {
     membership: Membership,
     /// When it last looked whether the receiver lives.
     peers_checked_ns: u64,
+    /// When it last looked whether dead processes have blocks.
+    blocks_checked_ns: u64,
     core: Arc<Core>,
 }
 
@@ -81,6 +83,7 @@ impl Sender {
                         sender_wait,
                         membership,
                         peers_checked_ns: 0,
+                        blocks_checked_ns: 0,
                         core: Arc::clone(core),
                     });
                 }
@@ -117,7 +120,8 @@ impl Sender {
         let is_new = words.producer.cursor.load(Relaxed) == 0;
         if is_new {
             core.back_ring(lane, class)?;
-            found(words, class);
+            found(words, class, core.readers());
+            core.follow_new_lane(lock, words);
         }
         // The sender before may have died at the lane.
         let _nobody_waits_for_this_sender = words.taking.lock.break_from(Holder::Producer);
@@ -282,6 +286,16 @@ impl Sender {
         self.core.receiver_wait.event.notify();
     }
 
+    /// Whether that was not done for a while, as a process that has all the blocks may have died meanwhile.
+    pub(super) fn is_time_to_look_for_the_dead(&mut self) -> bool {
+        let now = now_ns();
+        let is_time = now.saturating_sub(self.blocks_checked_ns) >= PEER_CHECK_NS;
+        if is_time {
+            self.blocks_checked_ns = now;
+        }
+        is_time
+    }
+
     /// Where this sender waits for room.
     pub(super) fn wait_point(&self) -> Shared<WaitPoint> {
         self.sender_wait.clone()
@@ -404,7 +418,7 @@ fn unless_full<T>(outcome: Result<T, TrySendError>) -> Option<Result<T, SendErro
 
 /// The receiver's death, if the one that was there has died. Told once: the place is free for another afterwards.
 pub(super) fn dead_receiver<T>(core: &Core) -> Option<Result<T, SendError>> {
-    if core.readers() == Readers::Competing {
+    if core.readers() != Readers::One {
         return core.sweep_seats().map(|pid| Err(SendError::PeerDied { pid }));
     }
     let receiver = core.control.receiver.load(Acquire);

@@ -59,7 +59,7 @@ fn a_lane_that_was_never_used_is_passed_over_by_both_sides() {
 fn a_lane_that_could_not_be_read_is_not_written() {
     let channel = Channel::options().senders_max(2).create_anonymous().unwrap();
     drop(channel.sender().unwrap());
-    channel.core.lane(0).unwrap().consumer.cursor.store(NO_HEADER, Relaxed);
+    channel.core.lane(0).unwrap().consumer().cursor.store(NO_HEADER, Relaxed);
     let mut sender = channel.sender().unwrap();
     sender.send(b"by lane 1").unwrap();
     let mut receiver = channel.receiver().unwrap();

@@ -3,8 +3,8 @@
 use crate::channel::Channel;
 use crate::channel::core::Core;
 use crate::prim::Ordering::{Acquire, Relaxed};
-use crate::ring::Readers;
 use crate::ring::word::Cursor;
+use crate::ring::{Readers, followers, resize};
 use crate::shm::layout::{RECEIVER_GONE, SEATS};
 use crate::sync::clock::now_ns;
 use crate::sync::wait::{WAIT_BUCKETS, WaitPoint, WaitStrategy};
@@ -37,7 +37,7 @@ pub struct LaneView {
     pub sent_messages: u64,
     /// Ring bytes those took: headers, payload and padding.
     pub sent_bytes: u64,
-    /// Messages released by the receiver, or taken by one of several.
+    /// Messages released by the receiver, by the slowest of several, or taken by one of several that compete.
     pub received_messages: u64,
     /// Ring bytes released, or taken.
     pub received_bytes: u64,
@@ -116,10 +116,12 @@ fn lane_view(core: &Core, lane: usize, at_ns: u64) -> Option<LaneView> {
     let words = core.lane(lane).ok()?;
     // Acquire: the sent counts, read after, are at least as new.
     let (received, received_messages) = match core.readers() {
-        Readers::One => (&words.consumer.cursor, &words.consumer.messages),
-        Readers::Competing => (&words.taking.cursor, &words.taking.messages),
+        Readers::One => (resize::released(&words, Readers::One), words.consumer().messages.load(Acquire)),
+        Readers::Competing => {
+            (Cursor::from_word(words.taking.cursor.load(Acquire)), words.taking.messages.load(Acquire))
+        }
+        Readers::Each => (resize::released(&words, Readers::Each), followers::fewest_messages(&words)),
     };
-    let (received, received_messages) = (Cursor::from_word(received.load(Acquire)), received_messages.load(Acquire));
     let sent = Cursor::from_word(words.producer.cursor.load(Relaxed));
     let owner = words.shape.owner.load(Relaxed);
     Some(LaneView {
@@ -138,7 +140,7 @@ fn lane_view(core: &Core, lane: usize, at_ns: u64) -> Option<LaneView> {
 fn receivers(core: &Core) -> Vec<u32> {
     let words: Vec<u64> = match core.readers() {
         Readers::One => vec![core.control.receiver.load(Relaxed)],
-        Readers::Competing => core.control.seats.iter().map(|seat| seat.load(Relaxed)).collect(),
+        Readers::Competing | Readers::Each => core.control.seats.iter().map(|seat| seat.load(Relaxed)).collect(),
     };
     words.into_iter().filter(|&word| word != 0 && word != RECEIVER_GONE).map(|word| word as u32).collect()
 }

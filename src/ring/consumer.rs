@@ -1,7 +1,7 @@
 //! The reading side of a lane. Steps C1-C4 are those of `PROTOCOL.md`.
 
 use crate::prim::Ordering::{Acquire, Relaxed, Release};
-use crate::ring::layout::Lane;
+use crate::ring::layout::{Lane, SEATS};
 use crate::ring::word::{Cursor, FrameHeader, LOAN_LEN, WORD, frame_bytes};
 use crate::ring::{Ring, RingCorrupt};
 use crate::shm::window::{Shared, Window};
@@ -11,10 +11,12 @@ const LINE: u64 = 64;
 /// Pads and moves that one look follows, so that a hostile producer cannot keep it busy.
 const HOPS_MAX: u32 = 64;
 
-/// The one consumer of a lane.
+/// The one consumer of a lane, or one of those that each get every frame.
 #[derive(Debug)]
 pub(crate) struct Consumer {
     lane: Shared<Lane>,
+    /// Whose words of the lane are this consumer's.
+    seat: usize,
     area: Window,
     ring: Ring,
     position: u64,
@@ -92,21 +94,24 @@ impl Payloads {
 }
 
 impl Consumer {
-    /// Goes on where the last consumer of the lane has released.
+    /// Goes on where the last consumer in that seat has released, or where it joined. Seats are less than [`SEATS`].
     pub(crate) fn attach(
         lane: Shared<Lane>,
         area: Window,
         classes: std::ops::RangeInclusive<u8>,
+        seat: u8,
     ) -> Result<Self, RingCorrupt> {
-        let cursor = Cursor::from_word(lane.consumer.cursor.load(Acquire));
+        let seat = usize::from(seat) % SEATS;
+        let cursor = Cursor::from_word(lane.consumers[seat].cursor.load(Acquire));
         if !classes.contains(&cursor.class) || !cursor.position.is_multiple_of(WORD) {
             return Err(RingCorrupt { position: cursor.position, word: cursor.to_word() });
         }
         Ok(Self {
             ring: Ring::of(cursor.class),
             position: cursor.position,
-            messages: lane.consumer.messages.load(Relaxed),
+            messages: lane.consumers[seat].messages.load(Relaxed),
             lane,
+            seat,
             area,
             classes,
         })
@@ -225,7 +230,8 @@ impl Consumer {
     fn publish(&self) {
         let cursor = Cursor { class: self.ring.class, position: self.position };
         // Edges `released` and `passed`, writing end.
-        self.lane.consumer.cursor.store(cursor.to_word(), Release);
-        self.lane.consumer.messages.store(self.messages, Relaxed);
+        let own = &self.lane.consumers[self.seat % SEATS];
+        own.cursor.store(cursor.to_word(), Release);
+        own.messages.store(self.messages, Relaxed);
     }
 }

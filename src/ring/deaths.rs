@@ -72,7 +72,7 @@ impl World {
         unsafe { segment.base().write_bytes(0, AREA_OFFSET + (2 << CLASSES.end())) };
         let lane: Shared<Lane> = Shared::at(segment, 0).unwrap();
         let area = Window::at(segment, AREA_OFFSET, 2 << CLASSES.end()).unwrap();
-        resize::found(&lane, *CLASSES.start());
+        resize::found(&lane, *CLASSES.start(), Readers::One);
         Self {
             lane,
             area,
@@ -146,7 +146,7 @@ impl World {
 
     /// Receives all there is, at most `max` at a time.
     fn take(&mut self, max: usize) {
-        let attach = || Consumer::attach(self.lane.clone(), self.area.clone(), CLASSES).unwrap();
+        let attach = || Consumer::attach(self.lane.clone(), self.area.clone(), CLASSES, 0).unwrap();
         let consumer = self.consumer.get_or_insert_with(attach);
         let (mut frames, payloads) = (Vec::new(), Payloads(self.area.clone()));
         while let Some(first) = consumer.peek().unwrap() {
@@ -174,7 +174,7 @@ impl World {
         if !resize::withdraw(&self.lane) {
             return;
         }
-        for passed in resize::reclaimable(&self.lane) {
+        for passed in resize::reclaimable(&self.lane, Readers::One) {
             // SAFETY: nobody else runs.
             unsafe { self.area.bytes_mut(1 << passed, 1 << passed) }.fill(0);
             resize::mark_free(&self.lane, passed);

@@ -26,7 +26,7 @@ impl Spoilt {
     fn new(words: impl Iterator<Item = FrameHeader>) -> Self {
         let segment = Arc::new(Segment::create("test", 1 << 13).unwrap());
         let (lane, area) = (Shared::at(&segment, 0).unwrap(), Window::at(&segment, 1024, 4 << CLASS).unwrap());
-        resize::found(&lane, CLASS);
+        resize::found(&lane, CLASS, Readers::One);
         for (position, word) in (0..RING_BYTES).step_by(8).zip(words) {
             Ring::of(CLASS).word(&area, position).store(word.to_word(), Relaxed);
         }
@@ -34,7 +34,7 @@ impl Spoilt {
     }
 
     fn consumer(&self) -> Consumer {
-        Consumer::attach(self.lane.clone(), self.area.clone(), CLASSES).unwrap()
+        Consumer::attach(self.lane.clone(), self.area.clone(), CLASSES, 0).unwrap()
     }
 
     /// The batch that begins with the first frame.
@@ -97,9 +97,9 @@ fn a_successor_is_not_led_in_circles() {
 fn a_cursor_outside_the_lane_is_refused() {
     for cursor in [Cursor { class: CLASS + 2, position: 0 }, Cursor { class: CLASS, position: 4 }] {
         let spoilt = Spoilt::new(std::iter::empty());
-        spoilt.lane.consumer.cursor.store(cursor.to_word(), Relaxed);
+        spoilt.lane.consumer().cursor.store(cursor.to_word(), Relaxed);
         spoilt.lane.producer.cursor.store(cursor.to_word(), Relaxed);
-        assert!(Consumer::attach(spoilt.lane.clone(), spoilt.area.clone(), CLASSES).is_err(), "{cursor:?}");
+        assert!(Consumer::attach(spoilt.lane.clone(), spoilt.area.clone(), CLASSES, 0).is_err(), "{cursor:?}");
         assert!(
             Producer::attach(spoilt.lane.clone(), spoilt.area.clone(), CLASSES, Readers::One).is_err(),
             "{cursor:?}"
@@ -111,7 +111,7 @@ fn a_cursor_outside_the_lane_is_refused() {
 fn a_consumer_ahead_of_the_producer_gets_no_room_out_of_it() {
     let spoilt = Spoilt::new(std::iter::empty());
     let mut producer = Producer::attach(spoilt.lane.clone(), spoilt.area.clone(), CLASSES, Readers::One).unwrap();
-    spoilt.lane.consumer.cursor.store(Cursor { class: CLASS, position: 1 << 40 }.to_word(), Relaxed);
+    spoilt.lane.consumer().cursor.store(Cursor { class: CLASS, position: 1 << 40 }.to_word(), Relaxed);
     let mut room = 0;
     while let Ok(reservation) = producer.reserve(0, || {}) {
         producer.commit(reservation, 0);

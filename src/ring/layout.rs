@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! +0    producer's pair of lines   cursor  messages            | written by the producer, every message
-//! +128  consumer's pair of lines   cursor  messages            | written by the consumer, every message
-//! +256  competing consumers' pair  lock    cursor  messages    | written by the consumer that has the lock
-//! +384  read-mostly pair           offer   owner   rejected    | written when the channel's structure changes
-//! +512  rings                      start and epoch, a class    | written when a ring is prepared or entered
+//! +128  competing consumers' pair  lock    cursor  messages    | written by the consumer that has the lock
+//! +256  read-mostly pair           offer   owner   rejected    | written when the channel's structure changes
+//! +384  consumers' pairs, by seat  cursor  messages            | written by that consumer, every message
+//! ...   rings                      start and epoch, a class    | written when a ring is prepared or entered
 //! ```
 
 use crate::prim::AtomicU64;
@@ -14,15 +14,23 @@ use crate::ring::lock::LaneLock;
 /// Classes a lane's area may hold, by log2 of the ring's bytes: index 30 is the largest.
 pub(crate) const CLASSES: usize = 31;
 
+/// Consumers that a lane may have.
+#[cfg(not(loom))]
+pub(crate) const SEATS: usize = crate::shm::layout::SEATS;
+/// In the model each word costs time.
+#[cfg(loom)]
+pub(crate) const SEATS: usize = 2;
+
 /// One lane.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) producer: Side,
-    /// Of a lane with competing consumers: what the producer has been given back. Written by it (see `taker::collect`).
-    pub(crate) consumer: Side,
     pub(crate) taking: Taking,
     pub(crate) shape: Shape,
+    /// By seat; an only consumer has the first. Of competing ones the first says what the producer has been given back (see
+    /// `taker::collect`). Where each consumer gets every frame, 0 is no consumer.
+    pub(crate) consumers: [Side; SEATS],
     pub(crate) rings: [RingSlot; CLASSES],
 }
 
@@ -83,7 +91,15 @@ pub(crate) const RING_PREPARED: u64 = 1;
 unsafe impl crate::shm::window::SharedLayout for Lane {}
 
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Lane>() == 1024 && std::mem::offset_of!(Lane, rings) == 512);
+const _: () = assert!(size_of::<Lane>() == 2944 && std::mem::offset_of!(Lane, rings) == 2432);
+
+impl Lane {
+    /// What an only consumer has released, or competing ones have given back.
+    #[inline]
+    pub(crate) fn consumer(&self) -> &Side {
+        &self.consumers[0]
+    }
+}
 
 #[cfg(loom)]
 impl Lane {
@@ -92,8 +108,8 @@ impl Lane {
         let word = || AtomicU64::new(0);
         Self {
             producer: Side { cursor: word(), messages: word() },
-            consumer: Side { cursor: word(), messages: word() },
             taking: Taking { lock: LaneLock::free(), cursor: word(), messages: word() },
+            consumers: std::array::from_fn(|_| Side { cursor: word(), messages: word() }),
             shape: Shape { offer: word(), owner: word(), epoch: word(), rejected: word() },
             rings: std::array::from_fn(|_| RingSlot { state: word(), start: word() }),
         }

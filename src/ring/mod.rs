@@ -7,6 +7,7 @@
 pub(crate) mod consumer;
 #[cfg(all(test, not(loom)))]
 mod deaths;
+pub(crate) mod followers;
 #[cfg(all(test, not(loom)))]
 mod hostile;
 pub(crate) mod layout;
@@ -37,6 +38,8 @@ pub(crate) enum Readers {
     One,
     /// Consumers that each take some of the frames.
     Competing,
+    /// Consumers that each get every frame.
+    Each,
 }
 
 /// One ring of a lane's area, by its class.

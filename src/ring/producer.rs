@@ -6,7 +6,7 @@ use crate::ring::lock::Holder;
 #[cfg(not(loom))]
 use crate::ring::word::LOAN_LEN;
 use crate::ring::word::{Cursor, FrameHeader, Offer, WORD, frame_bytes};
-use crate::ring::{Readers, Ring, RingCorrupt, taker};
+use crate::ring::{Readers, Ring, RingCorrupt, followers, taker};
 use crate::shm::window::{Shared, Window};
 
 /// The one producer of a lane.
@@ -166,14 +166,22 @@ impl Producer {
         }
         let seen = match self.readers {
             // Edge `released`, reading end: the consumer is done with what we are about to overwrite.
-            Readers::One => Cursor::from_word(self.lane.consumer.cursor.load(Acquire)).position,
+            Readers::One => Cursor::from_word(self.lane.consumer().cursor.load(Acquire)).position,
             Readers::Competing => self.collect(contended).ok_or(RingFull)?,
+            Readers::Each => self.slowest(),
         };
         // A consumer ahead of us is a lie; it gets no room out of it.
         if seen <= self.position {
             self.consumer_seen = seen;
         }
         if room(self) { Ok(()) } else { Err(RingFull) }
+    }
+
+    #[cold]
+    fn slowest(&self) -> u64 {
+        // Who joins from now on stands at the published position, or further on: that of the batch that is being written.
+        let published = self.batch.map_or(self.position, |batch| batch.position);
+        followers::slowest(&self.lane).map_or(published, |cursor| cursor.position)
     }
 
     #[cold]
@@ -270,8 +278,9 @@ impl Producer {
     #[inline]
     fn publish(&self) {
         let cursor = Cursor { class: self.ring.class, position: self.position };
-        // Relaxed: readers of these two words follow no pointer from them; a successor walks the headers.
-        self.lane.producer.cursor.store(cursor.to_word(), Relaxed);
+        // Edge `published`, writing end: to a consumer that joins here. Other readers follow no pointer from these words; a
+        // successor walks the headers.
+        self.lane.producer.cursor.store(cursor.to_word(), Release);
         self.lane.producer.messages.store(self.messages, Relaxed);
     }
 

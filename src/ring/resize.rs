@@ -5,6 +5,7 @@
 use crate::prim::Ordering::{Acquire, Relaxed, Release};
 use crate::ring::layout::{Lane, RING_FREE, RING_PREPARED};
 use crate::ring::word::{Cursor, Offer};
+use crate::ring::{Readers, followers};
 
 /// What became of an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,13 +19,15 @@ pub(crate) enum Offered {
 }
 
 /// Gives an unused lane its first ring, already backed with memory.
-pub(crate) fn found(lane: &Lane, class: u8) {
+pub(crate) fn found(lane: &Lane, class: u8, readers: Readers) {
     let first = Cursor { class, position: 0 }.to_word();
     let slot = &lane.rings[usize::from(class)];
     slot.start.store(0, Relaxed);
     slot.state.store(RING_PREPARED + 1, Relaxed);
     lane.shape.epoch.store(1, Relaxed);
-    lane.consumer.cursor.store(first, Relaxed);
+    if readers != Readers::Each {
+        lane.consumer().cursor.store(first, Relaxed);
+    }
     lane.taking.cursor.store(first, Relaxed);
     lane.producer.cursor.store(first, Relaxed);
 }
@@ -51,13 +54,25 @@ pub(crate) fn is_offered(lane: &Lane) -> bool {
 /// R1: the classes whose memory can be given back: the consumer has passed them, or an offer of them was withdrawn.
 ///
 /// Call it only when no offer stands, after [`withdraw`] or [`is_offered`].
-pub(crate) fn reclaimable(lane: &Lane) -> Vec<u8> {
-    // Edge `passed`, reading end.
-    let reading = Cursor::from_word(lane.consumer.cursor.load(Acquire)).class;
+pub(crate) fn reclaimable(lane: &Lane, readers: Readers) -> Vec<u8> {
+    let reading = released(lane, readers).class;
     let Some(current) = lane.rings.get(usize::from(reading)) else { return Vec::new() };
     let current = current.state.load(Relaxed);
     let passed = |state: u64| state == RING_PREPARED || (state > RING_PREPARED && state < current);
     (0..).zip(&lane.rings).filter(|(_, slot)| passed(slot.state.load(Relaxed))).map(|(class, _)| class).collect()
+}
+
+/// Up to where every consumer has released.
+pub(crate) fn released(lane: &Lane, readers: Readers) -> Cursor {
+    match readers {
+        // Edges `passed` and `released`, reading end.
+        Readers::One | Readers::Competing => Cursor::from_word(lane.consumer().cursor.load(Acquire)),
+        Readers::Each => {
+            // Before the consumers are looked at: who joins later stands there or further on.
+            let published = Cursor::from_word(lane.producer.cursor.load(Acquire)); // edge `published`, reading end
+            followers::slowest(lane).unwrap_or(published)
+        }
+    }
 }
 
 /// Marks a class as having no memory.

@@ -151,7 +151,7 @@ pub(crate) fn unreleased_loans(
     classes: &std::ops::RangeInclusive<u8>,
     mut each: impl FnMut(u64, u64),
 ) -> Result<(), RingCorrupt> {
-    let mut walk = Walk::from_word(lane.consumer.cursor.load(Acquire), classes)?;
+    let mut walk = Walk::from_word(lane.consumer().cursor.load(Acquire), classes)?;
     walk_frames(&mut walk, None, area, classes, |header, _, Walk { ring, position }| {
         if matches!(header, FrameHeader::Loan { .. }) {
             each(position, ring.word(area, position + WORD).load(Relaxed));
@@ -186,7 +186,7 @@ pub(crate) fn give_back_of(
 /// G2: takers look again from the first frame that is not given back to the producer. Before any frame is returned, so
 /// that none is passed over if this process dies.
 fn rewind(lane: &Lane) -> u64 {
-    let released = lane.consumer.cursor.load(Relaxed);
+    let released = lane.consumer().cursor.load(Relaxed);
     lane.taking.cursor.store(released, Relaxed);
     released
 }
@@ -251,7 +251,7 @@ pub(crate) fn collect(
     classes: &std::ops::RangeInclusive<u8>,
     _lock: &Held<'_>,
 ) -> Result<u64, RingCorrupt> {
-    let mut walk = Walk::from_word(lane.consumer.cursor.load(Relaxed), classes)?;
+    let mut walk = Walk::from_word(lane.consumer().cursor.load(Relaxed), classes)?;
     // Not past the takers' cursor, where they go on.
     let until = lane.taking.cursor.load(Relaxed);
     // Edge `done`, reading end. What is spoilt is not given back.
@@ -261,6 +261,6 @@ pub(crate) fn collect(
             _ => Next::Here,
         });
     // Edge `passed`, writing end.
-    lane.consumer.cursor.store(walk.to_word(), Release);
+    lane.consumer().cursor.store(walk.to_word(), Release);
     Ok(walk.position)
 }

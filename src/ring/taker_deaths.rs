@@ -65,7 +65,7 @@ impl World {
         unsafe { segment.base().write_bytes(0, AREA_OFFSET + (2 << CLASSES.end())) };
         let lane: Shared<Lane> = Shared::at(segment, 0).unwrap();
         let area = Window::at(segment, AREA_OFFSET, 2 << CLASSES.end()).unwrap();
-        resize::found(&lane, *CLASSES.start());
+        resize::found(&lane, *CLASSES.start(), Readers::One);
         Self {
             lane,
             area,
@@ -129,7 +129,7 @@ impl World {
             collect(&self.lane, &self.area, &CLASSES, &lock).unwrap();
             let _nobody_sleeps = lock.unlock();
         }
-        for passed in resize::reclaimable(&self.lane) {
+        for passed in resize::reclaimable(&self.lane, Readers::Competing) {
             // SAFETY: nobody else runs.
             unsafe { self.area.bytes_mut(1 << passed, 1 << passed) }.fill(0);
             resize::mark_free(&self.lane, passed);

@@ -19,7 +19,7 @@ pub(crate) struct Geometry {
     pub(crate) class_max: u32,
     /// Longest payload, bytes. One that goes through a ring fits twice into the smallest.
     pub(crate) message_bytes_max: u32,
-    /// How receivers share the messages: 0 or 1, see [`Header::receivers`].
+    /// How receivers share the messages: 0 to 2, see [`Header::receivers`].
     pub(crate) receivers: u32,
     /// Blocks for long payloads, 1 to 256.
     pub(crate) blocks: u32,
@@ -61,7 +61,7 @@ impl Geometry {
         let in_ring = self.message_bytes_max.min(RING_PAYLOAD_MAX);
         bound("class_min", self.class_min, Self::class_for(in_ring), self.class_max)?;
         bound("blocks", self.blocks, 1, BLOCKS_CEILING)?;
-        bound("receivers", self.receivers, 0, 1)?;
+        bound("receivers", self.receivers, 0, 2)?;
         Ok(self)
     }
 }

@@ -46,7 +46,7 @@ pub(crate) struct Header {
     pub(crate) class_max: AtomicU32,
     /// Longest payload, bytes.
     pub(crate) message_bytes_max: AtomicU32,
-    /// How receivers share the messages: 0 one receiver, 1 competing.
+    /// How receivers share the messages: 0 one receiver, 1 competing, 2 each gets all.
     pub(crate) receivers: AtomicU32,
     /// Blocks for long payloads.
     pub(crate) blocks: AtomicU32,

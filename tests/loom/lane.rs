@@ -31,7 +31,7 @@ impl Model {
         let area = Window::filled(256, stale);
         // A ring's memory is zero when it is founded, and stale from the second lap on; only its first word matters.
         area.word(1 << SMALL).store(0, Relaxed);
-        resize::found(&lane, SMALL);
+        resize::found(&lane, SMALL, Readers::One);
         Self { lane, area }
     }
 
@@ -40,7 +40,7 @@ impl Model {
     }
 
     fn consumer(&self) -> Consumer {
-        Consumer::attach(self.lane.clone(), self.area.clone(), CLASSES).unwrap()
+        Consumer::attach(self.lane.clone(), self.area.clone(), CLASSES, 0).unwrap()
     }
 }
 
@@ -201,7 +201,7 @@ fn offer(lane: &Lane, area: &Window, class: u8) -> Offered {
     if !resize::withdraw(lane) {
         return Offered::Busy;
     }
-    for passed in resize::reclaimable(lane) {
+    for passed in resize::reclaimable(lane, Readers::One) {
         clear(area, passed);
         resize::mark_free(lane, passed);
     }
@@ -252,7 +252,7 @@ fn a_reclaimed_ring_is_read_by_nobody() {
         let resizer = thread::spawn({
             let (lane, area) = (model.lane.clone(), model.area.clone());
             move || {
-                if resize::withdraw(&lane) && resize::reclaimable(&lane).contains(&SMALL) {
+                if resize::withdraw(&lane) && resize::reclaimable(&lane, Readers::One).contains(&SMALL) {
                     clear(&area, SMALL);
                 }
             }

@@ -17,6 +17,7 @@ mod shm;
 mod sync;
 
 mod eventcount;
+mod following;
 mod lane;
 mod per_process;
 mod presence;

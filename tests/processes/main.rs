@@ -1,10 +1,10 @@
 //! Promises about processes, tested with processes: each child is this binary, started again with a role.
 
 mod child;
-mod competing;
 mod death;
 mod message;
 mod resize;
+mod sharing;
 mod waiting;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -38,9 +38,10 @@ fn main() {
             ),
             trial(
                 "what_a_killed_receiver_had_in_hand_goes_to_another",
-                competing::what_a_killed_receiver_had_in_hand_goes_to_another,
+                sharing::what_a_killed_receiver_had_in_hand_goes_to_another,
             ),
-            trial("the_last_receiver_to_die_is_reported", competing::the_last_receiver_to_die_is_reported),
+            trial("a_killed_receiver_holds_nobody_back", sharing::a_killed_receiver_holds_nobody_back),
+            trial("the_last_receiver_to_die_is_reported", sharing::the_last_receiver_to_die_is_reported),
             trial("a_task_hears_of_a_death", death::a_task_hears_of_a_death),
             trial("who_waits_again_and_again_hears_of_a_death", death::who_waits_again_and_again_hears_of_a_death),
             trial("a_killed_receiver_is_reported_and_replaced", death::a_killed_receiver_is_reported_and_replaced),

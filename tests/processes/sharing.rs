@@ -84,3 +84,36 @@ pub(crate) fn the_last_receiver_to_die_is_reported() {
         assert_eq!(message::check(&receiver.recv().expect("message")), (0, sequence));
     }
 }
+
+pub(crate) fn a_killed_receiver_holds_nobody_back() {
+    let options = Channel::options().ring_bytes(1 << 13).message_bytes_max(message::BYTES_MAX as u32);
+    let channel = options.receivers(Receivers::Each).create("broadcast").expect("create");
+    let mut receiver = channel.receiver().expect("receiver");
+    let mut sender = Process::start("send", "broadcast", 0);
+    sender.wait_ready();
+    let mut next = 0;
+    for kill in 0..10 {
+        let mut other = Process::start("sleep_with_receiver", "broadcast", 0);
+        other.wait_ready();
+        if kill % 2 == 0 {
+            // The sender runs into the sleeper's back.
+            while channel.view().lanes[0].sender_waits.parks == 0 {
+                while let Ok(message) = receiver.try_recv() {
+                    assert_eq!(message::check(&message), (0, next));
+                    next += 1;
+                }
+            }
+        }
+        other.kill();
+        for _ in 0..500 {
+            assert_eq!(message::check(&receiver.recv().expect("message")), (0, next));
+            next += 1;
+        }
+    }
+    sender.stop();
+    while let Ok(message) = receiver.recv() {
+        assert_eq!(message::check(&message), (0, next));
+        next += 1;
+    }
+    assert_eq!(sender.finish(), next);
+}

@@ -1,0 +1,50 @@
+//! Consumers that each get every frame of a lane. Steps F1 to F3 of `PROTOCOL.md`.
+
+use crate::prim::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use crate::prim::fence;
+use crate::ring::layout::Lane;
+use crate::ring::word::Cursor;
+
+/// F1: lets the consumer in `seat` join the lane, behind what is committed. Call it under the structure lock.
+pub(crate) fn join(lane: &Lane, seat: u8) {
+    let own = &lane.consumers[usize::from(seat)];
+    // Edge `published`, reading end: what is written ahead of the producer's position.
+    own.cursor.store(lane.producer.cursor.load(Acquire), Release);
+    // Edge `joined`: a producer that has not seen this consumer yet gives it this much, at least. To the fence in `slowest`.
+    fence(SeqCst);
+    let cursor = lane.producer.cursor.load(Acquire);
+    own.messages.store(lane.producer.messages.load(Relaxed), Relaxed);
+    own.cursor.store(cursor, Release);
+}
+
+/// F1 in a lane that was founded just now and that no consumer has seen.
+pub(crate) fn join_new(lane: &Lane, seat: u8) {
+    let own = &lane.consumers[usize::from(seat)];
+    own.messages.store(0, Relaxed);
+    own.cursor.store(lane.producer.cursor.load(Relaxed), Release);
+}
+
+/// F3: the consumer in `seat` is done with the lane, wherever it stands.
+pub(crate) fn leave(lane: &Lane, seat: u8) {
+    // Edge `released`, writing end.
+    lane.consumers[usize::from(seat)].cursor.store(0, Release);
+}
+
+/// F2: where the consumer stands that is behind all others; `None` if there is no consumer.
+pub(crate) fn slowest(lane: &Lane) -> Option<Cursor> {
+    // Edge `joined`: to the fence in `join`.
+    fence(SeqCst);
+    let words = lane.consumers.iter().map(|consumer| consumer.cursor.load(Acquire)); // edge `released`, reading end
+    let cursors = words.filter(|&word| word != 0).map(Cursor::from_word);
+    // Where two stand at one position in two rings, the one whose ring is older is behind.
+    let epoch = |class: u8| lane.rings.get(usize::from(class)).map_or(0, |ring| ring.state.load(Relaxed));
+    cursors.min_by_key(|cursor| (cursor.position, epoch(cursor.class)))
+}
+
+/// Messages that the consumer has released that has released the fewest; all, if there is no consumer.
+#[cfg(not(loom))]
+pub(crate) fn fewest_messages(lane: &Lane) -> u64 {
+    let present = lane.consumers.iter().filter(|consumer| consumer.cursor.load(Acquire) != 0);
+    let sent = lane.producer.messages.load(Relaxed);
+    present.map(|consumer| consumer.messages.load(Acquire)).min().unwrap_or(sent)
+}
