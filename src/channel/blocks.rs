@@ -3,7 +3,7 @@
 use crate::channel::core::{Core, StructureLock};
 use crate::channel::slab::in_flight;
 use crate::ring::taker::unreleased_loans;
-use crate::ring::{Readers, resize};
+use crate::ring::{Event, Readers, resize};
 use crate::shm::error::ShmError;
 use crate::shm::participants::{ROLE_SHIFT, Role};
 
@@ -57,6 +57,22 @@ impl Core {
         if self.readers() == Readers::Each {
             for lane in 0..self.lanes_used() {
                 let _was_read_before = self.free_released(lane);
+            }
+        }
+    }
+
+    /// What comes of a sender's look for room in `lane`, besides room.
+    #[cold]
+    pub(crate) fn on_event(&self, lane: usize, event: Event) {
+        match event {
+            Event::Contended => self.receiver_wait.event.notify(),
+            Event::DroppedLoan { position, block } => {
+                if let Some((number, owner)) = self.slab.owner(block)
+                    && owner == in_flight(lane, position)
+                {
+                    let _others_may_wait_for_it = self.slab.free(number, owner);
+                    self.notify_senders();
+                }
             }
         }
     }

@@ -12,11 +12,11 @@ use crate::channel::slab::Slab;
 use crate::channel::{Receiver, Sender};
 use crate::prim::Ordering::{Acquire, Relaxed};
 use crate::ring::layout::Lane;
-use crate::ring::{Readers, RingCorrupt};
+use crate::ring::{Readers, RingCorrupt, WhenFull};
 use crate::shm::ShmError;
 use crate::shm::directory::{HostDirectory, NameEntry};
 use crate::shm::header::{self, Geometry};
-use crate::shm::layout::ControlWords;
+use crate::shm::layout::{ControlWords, SEATS};
 use crate::shm::locks;
 use crate::shm::participants::{Membership, ParticipantTable, Role};
 use crate::shm::segment::Segment;
@@ -185,10 +185,21 @@ impl Core {
     /// How receivers share the messages.
     pub(crate) fn readers(&self) -> Readers {
         match self.geometry.receivers {
-            0 => Readers::One,
-            1 => Readers::Competing,
+            // A sender that drops messages takes turns with the receiver, which thus has a seat, the only one.
+            0 if self.when_full() == WhenFull::Wait => Readers::One,
+            0 | 1 => Readers::Competing,
             _ => Readers::Each,
         }
+    }
+
+    /// Seats there are for receivers.
+    pub(crate) fn seats(&self) -> usize {
+        if self.geometry.receivers == 0 { 1 } else { SEATS }
+    }
+
+    /// What a sender does that finds no room.
+    pub(crate) fn when_full(&self) -> WhenFull {
+        if self.geometry.when_full == 0 { WhenFull::Wait } else { WhenFull::DropOldest }
     }
 
     /// Where the sender of `lane` waits.

@@ -144,6 +144,13 @@ pub enum TryRecvError {
         /// The type's.
         expected: usize,
     },
+    /// This receiver was too slow: a sender has dropped messages of its own that were the next here. Told before the message
+    /// that is left.
+    #[error("{missed} messages were dropped before they were received")]
+    Lapped {
+        /// How many.
+        missed: u64,
+    },
     /// A lane holds a word that the protocol never writes.
     #[error("lane {lane} is corrupt at byte {position}: it holds {word:#x}")]
     Corrupt {
@@ -179,6 +186,13 @@ pub enum RecvError {
         bytes: usize,
         /// The type's.
         expected: usize,
+    },
+    /// This receiver was too slow: a sender has dropped messages of its own that were the next here. Told before the message
+    /// that is left.
+    #[error("{missed} messages were dropped before they were received")]
+    Lapped {
+        /// How many.
+        missed: u64,
     },
     /// A lane holds a word that the protocol never writes.
     #[error("lane {lane} is corrupt at byte {position}: it holds {word:#x}")]
@@ -218,6 +232,7 @@ impl From<TryRecvError> for RecvError {
             TryRecvError::Empty => Self::Stalled,
             TryRecvError::Disconnected => Self::Disconnected,
             TryRecvError::Corrupt { lane, position, word } => Self::Corrupt { lane, position, word },
+            TryRecvError::Lapped { missed } => Self::Lapped { missed },
             TryRecvError::WrongSize { bytes, expected } => Self::WrongSize { bytes, expected },
         }
     }

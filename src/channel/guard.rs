@@ -55,10 +55,10 @@ impl<'a> Guard<'a> {
                 }
                 None => Held::copy(self.to_vec(), place),
             }
-        } else if let Some((payloads, sender_wait)) = self.receiver.lanes.all[self.lane].share() {
+        } else if let Some(shared) = self.receiver.lanes.all[self.lane].share() {
             let frame = self.frame;
             std::mem::forget(self);
-            Held::frame(payloads, frame, sender_wait, place)
+            Held::frame(shared, frame, place)
         } else {
             Held::copy(self.to_vec(), place)
         }

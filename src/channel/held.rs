@@ -25,7 +25,7 @@ pub struct Held {
 #[derive(Debug)]
 enum What {
     Copy(Vec<u8>),
-    Frame { payloads: Payloads, frame: Frame, sender_wait: Shared<WaitPoint> },
+    Frame { payloads: Payloads, frame: Frame, sender_wait: Shared<WaitPoint>, core: Arc<Core> },
     Block(HeldBlock),
 }
 
@@ -44,8 +44,12 @@ impl Held {
         Self { what: What::Copy(bytes), _place: place }
     }
 
-    pub(super) fn frame(payloads: Payloads, frame: Frame, sender_wait: Shared<WaitPoint>, place: Arc<Place>) -> Self {
-        Self { what: What::Frame { payloads, frame, sender_wait }, _place: place }
+    pub(super) fn frame(
+        (payloads, sender_wait, core): (Payloads, Shared<WaitPoint>, Arc<Core>),
+        frame: Frame,
+        place: Arc<Place>,
+    ) -> Self {
+        Self { what: What::Frame { payloads, frame, sender_wait, core }, _place: place }
     }
 
     pub(super) fn block(block: HeldBlock, place: Arc<Place>) -> Self {
@@ -73,9 +77,9 @@ impl Deref for Held {
 
 impl Drop for What {
     fn drop(&mut self) {
-        if let Self::Frame { payloads, frame, sender_wait } = self {
+        if let Self::Frame { payloads, frame, sender_wait, core } = self {
             taker::done(&payloads.0, *frame);
-            sender_wait.event.notify();
+            core.wake_for_done(sender_wait);
         }
     }
 }

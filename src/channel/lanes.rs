@@ -5,14 +5,17 @@ use std::sync::Arc;
 use crate::channel::core::Core;
 use crate::channel::error::{ChannelError, TryRecvError};
 use crate::channel::held::HeldBlock;
+use crate::channel::presence;
 use crate::channel::receiver::Place;
 use crate::channel::slab::{Slab, in_flight};
 use crate::ring::consumer::{Consumer, Frame, Payloads};
+use crate::ring::lapped::{Lapped, Look};
 use crate::ring::layout::Lane;
-use crate::ring::taker::{self, Taker};
-use crate::ring::{Readers, RingCorrupt};
+use crate::ring::taker::{self, Out, Taker};
+use crate::ring::{Readers, RingCorrupt, WhenFull};
 use crate::shm::window::Shared;
-use crate::sync::wait::WaitPoint;
+use crate::sync::clock::now_ns;
+use crate::sync::wait::{PEER_CHECK_NS, WaitPoint};
 
 /// The lanes met so far.
 #[derive(Debug)]
@@ -20,8 +23,16 @@ pub(super) struct Lanes {
     pub(super) all: Vec<ReceiverLane>,
     /// The one that is looked at first, so that no sender is starved by another.
     next: usize,
+    /// Where receivers compete: a frame that was taken and left, and that could not be given back yet.
+    left: Option<(usize, Frame)>,
+    /// When seats of the dead were last looked for, and frames taken since.
+    swept_ns: u64,
+    taken: u32,
     core: Arc<Core>,
 }
+
+/// Frames taken between two looks at the clock.
+const TAKEN_BETWEEN_LOOKS: u32 = 1024;
 
 #[derive(Debug)]
 pub(super) struct ReceiverLane {
@@ -29,7 +40,7 @@ pub(super) struct ReceiverLane {
     payloads: Payloads,
     pub(super) words: Shared<Lane>,
     sender_wait: Shared<WaitPoint>,
-    receiver_wait: Shared<WaitPoint>,
+    core: Arc<Core>,
 }
 
 /// How a lane is read.
@@ -38,6 +49,8 @@ enum Reader {
     /// Alone, or each in its own time.
     InOrder(Consumer),
     Competing(Taker),
+    /// Each in its own time, if it is fast enough.
+    Lapped(Lapped),
     /// Some process has written to it what the protocol never writes.
     Spoilt {
         /// What was found, until it is told.
@@ -47,7 +60,7 @@ enum Reader {
 
 impl Lanes {
     pub(super) fn new(all: Vec<ReceiverLane>, core: Arc<Core>) -> Self {
-        Self { all, next: 0, core }
+        Self { all, next: 0, left: None, swept_ns: 0, taken: 0, core }
     }
 
     #[inline]
@@ -112,12 +125,47 @@ impl Lanes {
     #[inline]
     pub(super) fn peek(&mut self) -> Result<Option<(usize, Frame)>, TryRecvError> {
         match self.all.as_mut_slice() {
-            [only] => only.peek(0),
+            [only] if only.is_in_order() => only.peek(0),
             _ => self.peek_in_turn(),
         }
     }
 
+    /// Whether the last look at a lane says nothing, since somebody else was at it.
+    pub(super) fn any_busy(&self) -> bool {
+        self.all.iter().any(ReceiverLane::is_busy)
+    }
+
+    /// Where receivers compete: whether there is a frame that another has in hand, and that will be received again if that
+    /// one dies; or whether that cannot be told now.
+    pub(super) fn others_have_some(&mut self) -> bool {
+        if self.core.readers() != Readers::Competing {
+            return false;
+        }
+        presence::await_the_last(&self.core.control.finishing);
+        self.all.iter_mut().any(|lane| lane.out().is_none_or(|out| out.others))
+    }
+
+    /// Gives back, for other receivers, what the dead among them had: every 20 ms of a receiver that is never idle.
+    #[cold]
+    fn sweep_now_and_then(&mut self) {
+        self.taken = 0;
+        let now = now_ns();
+        if now.saturating_sub(self.swept_ns) >= PEER_CHECK_NS {
+            self.swept_ns = now;
+            let _others_remain = self.core.sweep_seats();
+        }
+    }
+
     fn peek_in_turn(&mut self) -> Result<Option<(usize, Frame)>, TryRecvError> {
+        if let Some(left) = self.left.take() {
+            return Ok(Some(left));
+        }
+        if self.core.readers() == Readers::Competing {
+            self.taken += 1;
+            if self.taken >= TAKEN_BETWEEN_LOOKS {
+                self.sweep_now_and_then();
+            }
+        }
         let lanes = self.all.len();
         for step in 0..lanes {
             let lane = if self.next + step < lanes { self.next + step } else { self.next + step - lanes };
@@ -141,33 +189,34 @@ impl Lanes {
                 // What cannot be read is told by the next look.
                 let _taken_so_far = taker.take_batch(max - 1, frames);
             }
+            Reader::Lapped(lapped) => lapped.peek_batch(first, max, frames),
             Reader::Spoilt { .. } => {}
         }
-        lane.wake_contended();
+        lane.wake_awaited();
     }
 
     /// Leaves a frame that was peeked in the lane, as the one that comes next.
     pub(super) fn leave(&mut self, lane: usize, frame: Frame) {
         self.next = lane;
+        let number = lane;
         let lane = &mut self.all[lane];
         if let Reader::Competing(taker) = &mut lane.reader {
-            // The others are at the lane for some dozens of nanoseconds; one that is stopped there stops all.
-            while !taker.give_back(frame) {
-                std::thread::yield_now();
+            if taker.give_back(frame) {
+                lane.core.receiver_wait.event.notify();
+            } else {
+                self.left = Some((number, frame));
             }
-            lane.receiver_wait.event.notify();
         }
-        lane.wake_contended();
+        lane.wake_awaited();
     }
 }
 
 impl ReceiverLane {
     /// The lane, also where it cannot be read: then that is told in its turn.
-    pub(super) fn attach(core: &Core, lane: usize, seat: u8) -> Result<Self, ChannelError> {
+    pub(super) fn attach(core: &Arc<Core>, lane: usize, seat: u8) -> Result<Self, ChannelError> {
         let reader = Self::reader(core, lane, seat)?.unwrap_or_else(|found| Reader::Spoilt { untold: Some(found) });
         let (payloads, sender_wait) = (Payloads(core.area(lane)?), core.sender_wait(lane)?);
-        let (words, receiver_wait) = (core.lane(lane)?, core.receiver_wait.clone());
-        Ok(Self { reader, payloads, words, sender_wait, receiver_wait })
+        Ok(Self { reader, payloads, words: core.lane(lane)?, sender_wait, core: Arc::clone(core) })
     }
 
     /// Whether a receiver could read the lane.
@@ -182,6 +231,9 @@ impl ReceiverLane {
     fn reader(core: &Core, lane: usize, seat: u8) -> Result<Result<Reader, RingCorrupt>, ChannelError> {
         let (words, area, classes) = (core.lane(lane)?, core.area(lane)?, core.classes());
         Ok(match core.readers() {
+            Readers::Each if core.when_full() == WhenFull::DropOldest => {
+                Lapped::attach(words, area, classes, seat).map(Reader::Lapped)
+            }
             Readers::One | Readers::Each => Consumer::attach(words, area, classes, seat).map(Reader::InOrder),
             Readers::Competing => Taker::attach(words, area, classes, seat).map(Reader::Competing),
         })
@@ -202,9 +254,18 @@ impl ReceiverLane {
         let taken = match &mut self.reader {
             Reader::InOrder(_) => return Ok(None),
             Reader::Competing(taker) => taker.take(),
+            Reader::Lapped(lapped) => match lapped.peek() {
+                Ok(Look::Nothing) => Ok(None),
+                Ok(Look::Frame(frame)) => Ok(Some(frame)),
+                Ok(Look::Missed(missed)) => {
+                    self.wake_awaited();
+                    return Err(TryRecvError::Lapped { missed });
+                }
+                Err(found) => Err(found),
+            },
             Reader::Spoilt { untold } => untold.take().map_or(Ok(None), Err),
         };
-        self.wake_contended();
+        self.wake_awaited();
         taken.map(|found| found.map(|frame| (lane, frame))).map_err(|found| self.spoilt(lane, found))
     }
 
@@ -217,11 +278,14 @@ impl ReceiverLane {
 
     /// Wakes whoever found this receiver at the lane and may have gone to sleep over it.
     #[inline]
-    fn wake_contended(&mut self) {
-        if let Reader::Competing(taker) = &mut self.reader
-            && taker.take_contended()
-        {
-            self.receiver_wait.event.notify();
+    fn wake_awaited(&mut self) {
+        let contended = match &mut self.reader {
+            Reader::Competing(taker) => taker.take_awaited(),
+            Reader::Lapped(lapped) => lapped.take_contended(),
+            Reader::InOrder(_) | Reader::Spoilt { .. } => false,
+        };
+        if contended {
+            self.core.receiver_wait.event.notify();
             self.sender_wait.event.notify();
         }
     }
@@ -237,30 +301,56 @@ impl ReceiverLane {
     pub(super) fn release(&mut self, frame: Frame) {
         if let Reader::InOrder(consumer) = &mut self.reader {
             consumer.release(frame);
+            self.sender_wait.event.notify();
         } else {
             self.done(&[frame]);
         }
-        self.sender_wait.event.notify();
     }
 
     /// As [`ReceiverLane::release`], for all the frames of a batch.
     pub(super) fn release_batch(&mut self, frames: &[Frame]) {
         if let Reader::InOrder(consumer) = &mut self.reader {
             consumer.release_batch(frames);
+            self.sender_wait.event.notify();
         } else {
             self.done(frames);
         }
-        self.sender_wait.event.notify();
+    }
+
+    #[inline]
+    fn is_in_order(&self) -> bool {
+        matches!(self.reader, Reader::InOrder(_))
+    }
+
+    fn is_busy(&self) -> bool {
+        match &self.reader {
+            Reader::Competing(taker) => taker.is_busy(),
+            Reader::Lapped(lapped) => lapped.is_busy(),
+            Reader::InOrder(_) | Reader::Spoilt { .. } => false,
+        }
+    }
+
+    /// What of the lane is taken and not done; `None` if somebody else is at it.
+    fn out(&mut self) -> Option<Out> {
+        let Reader::Competing(taker) = &mut self.reader else { return Some(Out::default()) };
+        let out = taker.out();
+        self.wake_awaited();
+        out
     }
 
     #[inline(never)]
     fn done(&mut self, frames: &[Frame]) {
+        if let Reader::Lapped(lapped) = &mut self.reader {
+            lapped.release(frames);
+            return self.sender_wait.event.notify();
+        }
         frames.iter().for_each(|&frame| taker::done(&self.payloads.0, frame));
+        self.core.wake_for_done(&self.sender_wait);
     }
 
     /// What a frame that was taken needs to be kept; `None` if frames are released in order.
-    pub(super) fn share(&self) -> Option<(Payloads, Shared<WaitPoint>)> {
+    pub(super) fn share(&self) -> Option<(Payloads, Shared<WaitPoint>, Arc<Core>)> {
         let competing = matches!(self.reader, Reader::Competing(_));
-        competing.then(|| (Payloads(self.payloads.0.clone()), self.sender_wait.clone()))
+        competing.then(|| (Payloads(self.payloads.0.clone()), self.sender_wait.clone(), Arc::clone(&self.core)))
     }
 }

@@ -8,6 +8,7 @@ use crate::channel::core::Core;
 use crate::channel::error::{SendError, TrySendError};
 use crate::channel::sender::{Sender, deadline};
 use crate::channel::slab::Block;
+use crate::ring::WhenFull;
 use crate::ring::word::LOAN_LEN;
 
 /// A block of shared memory for one message, to fill in place and send later. Dropping it sends nothing.
@@ -88,6 +89,10 @@ impl Sender {
             if self.is_time_to_look_for_the_dead() {
                 core.free_blocks_of_dead_senders();
             }
+            taken = core.slab.take(word).map_err(|_| TrySendError::NoMemory { bytes: len })?;
+        }
+        while taken.is_none() && core.when_full() == WhenFull::DropOldest && self.drop_oldest() {
+            core.free_blocks_all_released();
             taken = core.slab.take(word).map_err(|_| TrySendError::NoMemory { bytes: len })?;
         }
         taken.ok_or(TrySendError::Full)

@@ -17,6 +17,8 @@ mod receiver;
 mod resize;
 mod seats;
 mod sender;
+#[cfg(test)]
+mod sharing;
 mod slab;
 #[cfg(test)]
 mod spoilt;
@@ -33,7 +35,7 @@ pub use error::{ChannelError, RecvError, ResizeError, SendBatchError, SendError,
 pub use guard::Guard;
 pub use held::Held;
 pub use loan::Loan;
-pub use options::{ChannelOptions, Receivers};
+pub use options::{ChannelOptions, Receivers, WhenFull};
 pub use receiver::Receiver;
 pub use resize::Resize;
 pub use sender::{Claim, Sender};

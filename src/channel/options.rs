@@ -16,6 +16,7 @@ use crate::shm::header::{
 /// | `blocks` | 64 | 1 to 256: long messages that can be under way at a time |
 /// | `senders_max` | 16 | 1 to 64 |
 /// | `receivers` | [`Receivers::One`] | see there |
+/// | `when_full` | [`WhenFull::Wait`] | see there |
 ///
 /// Sizes of rings are rounded up to powers of two. The segment is sparse: only rings in use, and blocks that were used,
 /// cost memory.
@@ -28,6 +29,21 @@ pub struct ChannelOptions {
     senders_max: u32,
     receivers: Receivers,
     blocks: u32,
+    when_full: WhenFull,
+}
+
+/// What a sender does that finds its ring full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// `send` waits, `try_send` is refused. No message is lost.
+    #[default]
+    Wait,
+    /// It drops the oldest messages of its own that nobody has in hand, and counts them
+    /// ([`crate::channel::LaneView::dropped`]). Where each receiver gets every message, one that is too slow is told how many
+    /// it missed ([`crate::channel::RecvError::Lapped`]). A message in hand is not dropped: while one is, a full ring makes
+    /// the sender wait, or refuses.
+    DropOldest,
 }
 
 /// Who receives the messages of a channel.
@@ -64,6 +80,7 @@ impl Default for ChannelOptions {
             senders_max: 16,
             receivers: Receivers::One,
             blocks: 64,
+            when_full: WhenFull::Wait,
         }
     }
 }
@@ -103,6 +120,12 @@ impl ChannelOptions {
     /// was used.
     pub fn blocks(mut self, blocks: u32) -> Self {
         self.blocks = blocks;
+        self
+    }
+
+    /// What a sender does that finds its ring full.
+    pub fn when_full(mut self, when_full: WhenFull) -> Self {
+        self.when_full = when_full;
         self
     }
 
@@ -155,6 +178,10 @@ impl ChannelOptions {
                 Receivers::Each => 2,
             },
             blocks: self.blocks,
+            when_full: match self.when_full {
+                WhenFull::Wait => 0,
+                WhenFull::DropOldest => 1,
+            },
         };
         Ok(CheckedOptions { geometry, ring_class })
     }

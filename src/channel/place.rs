@@ -27,7 +27,7 @@ pub(crate) fn refuses(word: u64) -> bool {
 /// What stands in the place of receivers that have seats, while one takes messages; `attached` is how many came so far, so
 /// that the word is another whenever a seat was taken.
 pub(crate) fn open(attached: u64) -> u64 {
-    ROLE | attached & (ROLE >> 2)
+    ROLE | attached & ((1 << (ROLE_SHIFT - 1)) - 1)
 }
 
 /// What stands there when those that are left drain.
@@ -44,6 +44,11 @@ mod tests {
         assert!(refuses(closing(open)) && refuses(u64::MAX));
         assert_eq!(receiver_of(closing(open)), open);
         assert_eq!(receiver_of(open), open);
-        assert!(refuses(CLOSING) && !refuses(super::open(0)) && !refuses(super::open(u64::MAX)));
+        assert!(refuses(CLOSING));
+        for attached in [0, 1, 2, 1 << 40, u64::MAX - 1] {
+            let word = super::open(attached);
+            assert!(!refuses(word), "{attached}");
+            assert_ne!(word, super::open(attached.wrapping_add(1)), "a seat taken since shows");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::prim::AtomicU64;
 use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::sync::fences;
 
 /// S1, the end: the sender has its lane. Call it under the structure lock.
 pub(crate) fn arrive(attached: &AtomicU64) {
@@ -37,4 +38,20 @@ impl Arrivals {
 pub(crate) fn is_free(owner: &AtomicU64) -> bool {
     // Edge `sender-left`, reading end.
     owner.load(Acquire) == 0
+}
+
+/// V2 where receivers compete: from here on, who is done with a message wakes those that wait for the end. Before the look
+/// at what others have in hand.
+pub(crate) fn await_the_last(finishing: &AtomicU64) {
+    if finishing.load(Relaxed) == 0 {
+        finishing.store(1, Relaxed);
+    }
+    // Edge `finishing`: to the light fence between T4 and the look at the word. The caller may have announced its sleep before.
+    fences::heavy();
+}
+
+/// Whether somebody waits for the end; after a light fence that follows T4: edge `finishing`, the other end.
+#[inline]
+pub(crate) fn is_the_last_awaited(finishing: &AtomicU64) -> bool {
+    finishing.load(Relaxed) != 0
 }

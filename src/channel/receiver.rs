@@ -234,8 +234,10 @@ impl Receiver {
             !self.lanes.all.is_empty() && self.lanes.all.iter().all(|lane| presence::is_free(&lane.words.shape.owner));
         // Owners first, then what they committed, then whether another came meanwhile.
         match self.lanes.peek()? {
+            // A look that found somebody else at a lane says nothing of it, and what others have in hand may come back.
+            None if self.lanes.any_busy() => Ok(None),
             None if self.closed || (alone && arrivals.are_all(&self.core.control.senders_attached)) => {
-                Err(TryRecvError::Disconnected)
+                if self.lanes.others_have_some() { Ok(None) } else { Err(TryRecvError::Disconnected) }
             }
             found => Ok(found),
         }
@@ -259,6 +261,7 @@ impl Receiver {
             match self.lanes.peek() {
                 Ok(Some(found)) => return Some(Ok(found)),
                 Err(e) => return Some(Err(e.into())),
+                Ok(None) if self.lanes.any_busy() => continue,
                 Ok(None) => {}
             }
             if self.lanes.all[lane].words.shape.owner.compare_exchange(word, 0, AcqRel, Relaxed).is_ok() {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::channel::core::{Core, StructureLock};
 use crate::channel::error::ChannelError;
-use crate::channel::place;
 use crate::channel::slab::in_flight;
+use crate::channel::{place, presence};
 use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use crate::prim::fence;
 use crate::ring::consumer::Payloads;
@@ -13,8 +13,9 @@ use crate::ring::layout::Lane;
 use crate::ring::lock::Holder;
 use crate::ring::{Readers, followers, taker};
 use crate::shm::error::ShmError;
-use crate::shm::layout::{RECEIVER_GONE, SEATS};
+use crate::shm::layout::RECEIVER_GONE;
 use crate::shm::participants::{Membership, Role};
+use crate::sync::wait::WaitPoint;
 
 /// A receiver's seat; left on drop.
 #[derive(Debug)]
@@ -29,7 +30,8 @@ impl Seat {
     pub(crate) fn take(core: &Arc<Core>) -> Result<Self, ChannelError> {
         let membership = core.participants.join(Role::Receiver)?;
         let lock = core.lock_structure()?;
-        for number in 0..SEATS as u8 {
+        let mut present = 0;
+        for number in 0..core.seats() as u8 {
             let seat = &core.control.seats[usize::from(number)];
             let word = seat.load(Acquire);
             let is_dead = word != 0 && core.participants.sweep(place::receiver_of(word))?;
@@ -46,8 +48,12 @@ impl Seat {
                 core.control.receiver.store(place::open(attached.load(Relaxed)), Release);
                 return Ok(Self { number, membership, core: Arc::clone(core) });
             }
+            present = word;
         }
-        Err(ChannelError::TooManyReceivers { seats: SEATS })
+        match core.seats() {
+            1 => Err(ChannelError::ReceiverTaken { pid: present as u32 }),
+            seats => Err(ChannelError::TooManyReceivers { seats }),
+        }
     }
 
     /// The receiver's participant word.
@@ -66,7 +72,7 @@ impl Seat {
     fn put(&self, from: u64, to: u64) {
         let seat = &self.core.control.seats[usize::from(self.number)];
         let _cleared_if_it_differs = seat.compare_exchange(from, to, AcqRel, Relaxed);
-        self.core.settle_place();
+        self.core.settle_place(RECEIVER_GONE);
     }
 }
 
@@ -78,25 +84,36 @@ impl Drop for Seat {
         let word = self.membership.word();
         self.close();
         self.core.unfollow(self.number);
+        if self.core.may_have_frames(self.number) {
+            // The seat stays, of one who is gone, like that of the dead: what was forgotten in it is given back (V8).
+            return self.core.receiver_wait.event.wake_all();
+        }
         self.put(place::closing(word), 0);
         self.core.wake_senders();
     }
 }
 
 impl Core {
-    /// V7: says in the receivers' place whether any of the seats takes messages. Wakes the senders if none does.
-    fn settle_place(&self) {
+    /// V7: says in the receivers' place whether any of the seats takes messages, and wakes the senders if none does. Where
+    /// the last of them has died, `vacant` is what it says then. True if this call made it say that.
+    fn settle_place(&self, vacant: u64) -> bool {
         loop {
             let place = self.control.receiver.load(Acquire);
             // Edge `seat-taken`, reading end: a seat taken since changes the place, too, and the swap below fails.
-            let seats: [u64; SEATS] = std::array::from_fn(|seat| self.control.seats[seat].load(Acquire));
-            let settled = match seats.iter().max() {
-                Some(0) | None => RECEIVER_GONE,
-                Some(&word) if place::refuses(word) => place::CLOSING,
-                Some(_) => return,
+            let seats = self.control.seats.iter().map(|seat| seat.load(Acquire));
+            let settled = match seats.max() {
+                // Senders that were told that all have gone are not told otherwise.
+                Some(0) | None if place::refuses(place) => RECEIVER_GONE,
+                Some(0) | None => vacant,
+                Some(word) if place::refuses(word) => place::CLOSING,
+                Some(_) => return false,
             };
+            if place == settled {
+                return false;
+            }
             if self.control.receiver.compare_exchange(place, settled, AcqRel, Relaxed).is_ok() {
-                return self.wake_senders();
+                self.wake_senders();
+                return settled == vacant;
             }
         }
     }
@@ -104,7 +121,7 @@ impl Core {
     /// V8: gives back what receivers that have died had taken. The process of one, if that was the last receiver.
     pub(crate) fn sweep_seats(&self) -> Option<u32> {
         self.break_dead_resizers_locks();
-        let mut dead = None;
+        let mut last = None;
         for (seat, number) in self.control.seats.iter().zip(0u8..) {
             let word = seat.load(Acquire);
             if word == 0 || !self.participants.sweep(place::receiver_of(word)).unwrap_or(false) {
@@ -114,24 +131,44 @@ impl Core {
             if let Ok(Some(lock)) = self.try_lock_structure()
                 && seat.load(Acquire) == word
                 && self.clear_seat(&lock, number, word).unwrap_or(false)
+                && self.settle_place(0)
             {
-                dead = Some(word as u32);
-                self.receiver_wait.event.wake_all();
+                last = Some(word as u32);
             }
         }
-        let nobody_left = || self.control.seats.iter().all(|seat| seat.load(Acquire) == 0);
-        dead.filter(|_| nobody_left()).inspect(|_| {
-            let place = self.control.receiver.load(Acquire);
-            if nobody_left() {
-                // As if none had come yet; a seat taken meanwhile has changed the place.
-                let _taken_again_if_it_differs = self.control.receiver.compare_exchange(place, 0, AcqRel, Relaxed);
+        last
+    }
+
+    /// Whether the receiver in a seat may have frames that it has taken and is not done with.
+    fn may_have_frames(&self, number: u8) -> bool {
+        let lanes = if self.readers() == Readers::Competing { self.lanes_used() } else { 0 };
+        (0..lanes).any(|lane| {
+            let (Ok(words), Ok(area)) = (self.lane(lane), self.area(lane)) else { return false };
+            let Some(lock) = words.taking.lock.try_lock(Holder::Seat(number)) else { return true };
+            let out = taker::out(&words, &area, &self.classes(), &lock, number);
+            if lock.unlock().0 {
+                let _lane_was_read_before = self.wake_lane(lane);
             }
+            out.own
         })
     }
 
+    /// Wakes who may wait for frames to be done with: their sender, and receivers that wait for the last of them.
+    #[inline]
+    pub(crate) fn wake_for_done(&self, sender_wait: &WaitPoint) {
+        sender_wait.event.notify();
+        // After the fence of `notify`.
+        if presence::is_the_last_awaited(&self.control.finishing) {
+            self.receiver_wait.event.notify();
+        }
+    }
+
     /// Gives back what the dead receiver in a seat had taken, and clears the seat; false if somebody is at a lane.
-    fn clear_seat(&self, _lock: &StructureLock<'_>, number: u8, word: u64) -> Result<bool, ShmError> {
+    fn clear_seat(&self, lock: &StructureLock<'_>, number: u8, word: u64) -> Result<bool, ShmError> {
         self.unfollow(number);
+        if self.readers() == Readers::Each {
+            self.break_dead_receivers_locks(lock, number)?;
+        }
         let competing = if self.readers() == Readers::Competing { self.lanes_used() } else { 0 };
         for lane in 0..competing {
             let (words, area) = (self.lane(lane)?, self.area(lane)?);
@@ -139,7 +176,9 @@ impl Core {
             let Some(held) = words.taking.lock.lock_or_take_from(&dead, Holder::Resizer) else { return Ok(false) };
             // A lane that cannot be read has nothing to give back.
             let payloads = Payloads(area.clone());
+            let mut some = false;
             let _spoilt = taker::give_back_of(&words, &area, &self.classes(), &held, number, |frame| {
+                some = true;
                 if frame.is_loan()
                     && let Ok(block) = payloads.of(frame).try_into()
                     && let Some((block, _)) = self.slab.owner(u64::from_ne_bytes(block))
@@ -149,7 +188,7 @@ impl Core {
                         self.slab.adopt(block, place::receiver_of(word), in_flight(lane, frame.position()));
                 }
             });
-            if held.unlock().0 {
+            if held.unlock().0 || some {
                 self.wake_lane(lane)?;
             }
             self.free_released(lane)?;
@@ -172,6 +211,16 @@ impl Core {
                 followers::leave(&words, number);
             }
         }
+    }
+
+    /// Frees lanes that the dead receiver in a seat was at.
+    fn break_dead_receivers_locks(&self, _lock: &StructureLock<'_>, number: u8) -> Result<(), ShmError> {
+        for lane in 0..self.lanes_used() {
+            if self.lane(lane)?.taking.lock.break_from(Holder::Seat(number)).is_some() {
+                self.wake_lane(lane)?;
+            }
+        }
+        Ok(())
     }
 
     /// F1 in a lane that was founded just now, for all receivers that are there.

@@ -125,8 +125,9 @@ impl Sender {
         }
         // The sender before may have died at the lane.
         let _nobody_waits_for_this_sender = words.taking.lock.break_from(Holder::Producer);
-        let producer = Producer::attach(core.lane(lane)?, core.area(lane)?, core.classes(), core.readers())
-            .map_err(|found| ChannelError::corrupt(lane, found))?;
+        let producer =
+            Producer::attach(core.lane(lane)?, core.area(lane)?, core.classes(), (core.readers(), core.when_full()))
+                .map_err(|found| ChannelError::corrupt(lane, found))?;
         // A lane that cannot be read is not to be written.
         ReceiverLane::check(core, lane)?;
         core.free_blocks_never_sent(lock, lane, producer.position());
@@ -212,8 +213,8 @@ impl Sender {
         if place::refuses(self.core.control.receiver.load(Relaxed)) {
             return Err(TrySendError::Disconnected);
         }
-        let contended = || self.core.receiver_wait.event.notify();
-        self.producer.reserve(len, contended).map_err(|_| TrySendError::Full)
+        let (core, lane) = (&self.core, self.number);
+        self.producer.reserve(len, |event| core.on_event(lane, event)).map_err(|_| TrySendError::Full)
     }
 
     #[cold]
@@ -284,6 +285,12 @@ impl Sender {
         block.launch(self.number, reservation.position());
         self.producer.commit_loan(reservation, len as u32);
         self.core.receiver_wait.event.notify();
+    }
+
+    /// Drops the oldest message of this sender that nobody has in hand; false if that cannot be done.
+    pub(super) fn drop_oldest(&mut self) -> bool {
+        let (core, lane) = (&self.core, self.number);
+        self.producer.drop_oldest(|event| core.on_event(lane, event))
     }
 
     /// Whether that was not done for a while, as a process that has all the blocks may have died meanwhile.

@@ -4,12 +4,13 @@ use crate::channel::Channel;
 use crate::channel::core::Core;
 use crate::prim::Ordering::{Acquire, Relaxed};
 use crate::ring::word::Cursor;
-use crate::ring::{Readers, followers, resize};
+use crate::ring::{Readers, followers, lapped, resize};
 use crate::shm::layout::{RECEIVER_GONE, SEATS};
 use crate::sync::clock::now_ns;
 use crate::sync::wait::{WAIT_BUCKETS, WaitPoint, WaitStrategy};
 
-/// One look at a channel's positions and counters. All counters only grow.
+/// One look at a channel's positions and counters. All counters only grow, but for what was received where receivers compete:
+/// what one had in hand that died is received again.
 ///
 /// The words are read one after another while traffic flows, so the view is not one instant. Received counts are read
 /// first, and a sender counts a message, or a batch, just after it is visible: at most that many messages a lane can show
@@ -47,6 +48,8 @@ pub struct LaneView {
     pub epoch: u64,
     /// Calls of `try_send` and `try_claim` refused for want of room.
     pub rejected: u64,
+    /// Messages that the sender has dropped to make room; where each receiver gets all, summed over the receivers.
+    pub dropped: u64,
     /// The sender's waits for room.
     pub sender_waits: WaitView,
 }
@@ -118,7 +121,9 @@ fn lane_view(core: &Core, lane: usize, at_ns: u64) -> Option<LaneView> {
     let (received, received_messages) = match core.readers() {
         Readers::One => (resize::released(&words, Readers::One), words.consumer().messages.load(Acquire)),
         Readers::Competing => {
-            (Cursor::from_word(words.taking.cursor.load(Acquire)), words.taking.messages.load(Acquire))
+            let taken = words.taking.messages.load(Acquire);
+            let received = taken.saturating_sub(words.taking.returned.load(Relaxed));
+            (Cursor::from_word(words.taking.cursor.load(Acquire)), received)
         }
         Readers::Each => (resize::released(&words, Readers::Each), followers::fewest_messages(&words)),
     };
@@ -133,6 +138,7 @@ fn lane_view(core: &Core, lane: usize, at_ns: u64) -> Option<LaneView> {
         ring_bytes: 1 << sent.class.min(crate::shm::header::CLASS_CEILING as u8),
         epoch: words.shape.epoch.load(Relaxed),
         rejected: words.shape.rejected.load(Relaxed),
+        dropped: words.taking.dropped.load(Relaxed).wrapping_add(lapped::missed(&words)),
         sender_waits: waits(&*core.sender_wait(lane).ok()?, at_ns),
     })
 }

@@ -20,7 +20,7 @@ fn parking_channel() -> Channel {
 }
 
 /// Runs `test`, which must end before the watchdog does.
-fn unless_it_sleeps_on<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) fn unless_it_sleeps_on<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, result) = mpsc::channel();
     let running = thread::spawn(move || done.send(test()).unwrap());
     match result.recv_timeout(WATCHDOG) {
@@ -31,7 +31,7 @@ fn unless_it_sleeps_on<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'sta
 }
 
 /// Waits until `parks`, a count of sleeps, says that somebody has gone to sleep.
-fn until_asleep(parks: impl Fn() -> u64) {
+pub(super) fn until_asleep(parks: impl Fn() -> u64) {
     while parks() == 0 {
         thread::yield_now();
     }

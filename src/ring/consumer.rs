@@ -1,8 +1,9 @@
 //! The reading side of a lane. Steps C1-C4 are those of `PROTOCOL.md`.
 
 use crate::prim::Ordering::{Acquire, Relaxed, Release};
+use crate::ring::followers::HELD;
 use crate::ring::layout::{Lane, SEATS};
-use crate::ring::word::{Cursor, FrameHeader, LOAN_LEN, WORD, frame_bytes};
+use crate::ring::word::{Cursor, FrameHeader, LOAN_LEN, POSITION_END, WORD, frame_bytes};
 use crate::ring::{Ring, RingCorrupt};
 use crate::shm::window::{Shared, Window};
 
@@ -33,8 +34,8 @@ pub(crate) struct Frame {
     pub(crate) len: u32,
 }
 
-/// Bit of [`Frame::cursor`] that says that the payload is in a block. Positions do not reach it (2^55 bytes).
-const LOAN: u64 = 1 << 55;
+/// Bit of [`Frame::cursor`] that says that the payload is in a block.
+const LOAN: u64 = POSITION_END;
 
 impl Frame {
     #[inline]
@@ -102,8 +103,9 @@ impl Consumer {
         seat: u8,
     ) -> Result<Self, RingCorrupt> {
         let seat = usize::from(seat) % SEATS;
-        let cursor = Cursor::from_word(lane.consumers[seat].cursor.load(Acquire));
-        if !classes.contains(&cursor.class) || !cursor.position.is_multiple_of(WORD) {
+        let cursor = Cursor::from_word(lane.consumers[seat].cursor.load(Acquire) & !HELD);
+        if !classes.contains(&cursor.class) || !cursor.position.is_multiple_of(WORD) || cursor.position >= POSITION_END
+        {
             return Err(RingCorrupt { position: cursor.position, word: cursor.to_word() });
         }
         Ok(Self {
@@ -115,6 +117,24 @@ impl Consumer {
             area,
             classes,
         })
+    }
+
+    /// Stands at a cursor that somebody else has moved.
+    pub(super) fn stand_at(&mut self, word: u64) -> Result<(), RingCorrupt> {
+        let Cursor { class, position } = Cursor::from_word(word);
+        if !self.classes.contains(&class) || !position.is_multiple_of(WORD) || position >= POSITION_END {
+            return Err(RingCorrupt { position, word });
+        }
+        if position != self.position {
+            self.messages = self.lane.consumers[self.seat % SEATS].messages.load(Relaxed);
+        }
+        (self.ring, self.position) = (Ring::of(class), position);
+        Ok(())
+    }
+
+    /// Where this consumer stands.
+    pub(super) fn cursor(&self) -> u64 {
+        Cursor { class: self.ring.class, position: self.position }.to_word()
     }
 
     /// The next committed frame, if there is one now.
@@ -228,10 +248,9 @@ impl Consumer {
 
     #[inline]
     fn publish(&self) {
-        let cursor = Cursor { class: self.ring.class, position: self.position };
         // Edges `released` and `passed`, writing end.
         let own = &self.lane.consumers[self.seat % SEATS];
-        own.cursor.store(cursor.to_word(), Release);
+        own.cursor.store(self.cursor(), Release);
         own.messages.store(self.messages, Relaxed);
     }
 }

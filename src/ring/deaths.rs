@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::prim::mortal;
-use crate::ring::Readers;
 use crate::ring::consumer::{Consumer, Payloads};
 use crate::ring::layout::Lane;
 use crate::ring::producer::{Producer, Reservation};
 use crate::ring::resize::{self, Offered};
+use crate::ring::{Readers, WhenFull};
 use crate::shm::segment::Segment;
 use crate::shm::window::{Shared, Window};
 
@@ -122,7 +122,8 @@ impl World {
     }
 
     fn producer(&mut self) -> &mut Producer {
-        let attach = || Producer::attach(self.lane.clone(), self.area.clone(), CLASSES, Readers::One).unwrap();
+        let attach =
+            || Producer::attach(self.lane.clone(), self.area.clone(), CLASSES, (Readers::One, WhenFull::Wait)).unwrap();
         self.producer.get_or_insert_with(attach)
     }
 
@@ -130,7 +131,7 @@ impl World {
     fn write(&mut self, words: u32) -> Option<(u64, Reservation)> {
         let id = self.next;
         let producer = self.producer();
-        let reservation = producer.reserve(8 + words * 8, || {}).ok()?;
+        let reservation = producer.reserve(8 + words * 8, |_| {}).ok()?;
         producer.payload_mut(reservation).chunks_mut(8).for_each(|word| word.copy_from_slice(&id.to_le_bytes()));
         self.next += 1;
         Some((id, reservation))

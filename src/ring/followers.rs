@@ -3,11 +3,15 @@
 use crate::prim::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use crate::prim::fence;
 use crate::ring::layout::Lane;
-use crate::ring::word::Cursor;
+use crate::ring::word::{Cursor, POSITION_END};
+
+/// Bit of a consumer's cursor that says that the producer must not move it.
+pub(crate) const HELD: u64 = POSITION_END;
 
 /// F1: lets the consumer in `seat` join the lane, behind what is committed. Call it under the structure lock.
 pub(crate) fn join(lane: &Lane, seat: u8) {
     let own = &lane.consumers[usize::from(seat)];
+    own.missed.store(0, Relaxed);
     // Edge `published`, reading end: what is written ahead of the producer's position.
     own.cursor.store(lane.producer.cursor.load(Acquire), Release);
     // Edge `joined`: a producer that has not seen this consumer yet gives it this much, at least. To the fence in `slowest`.
@@ -21,6 +25,7 @@ pub(crate) fn join(lane: &Lane, seat: u8) {
 pub(crate) fn join_new(lane: &Lane, seat: u8) {
     let own = &lane.consumers[usize::from(seat)];
     own.messages.store(0, Relaxed);
+    own.missed.store(0, Relaxed);
     own.cursor.store(lane.producer.cursor.load(Relaxed), Release);
 }
 
@@ -35,7 +40,7 @@ pub(crate) fn slowest(lane: &Lane) -> Option<Cursor> {
     // Edge `joined`: to the fence in `join`.
     fence(SeqCst);
     let words = lane.consumers.iter().map(|consumer| consumer.cursor.load(Acquire)); // edge `released`, reading end
-    let cursors = words.filter(|&word| word != 0).map(Cursor::from_word);
+    let cursors = words.filter(|&word| word != 0).map(|word| Cursor::from_word(word & !HELD));
     // Where two stand at one position in two rings, the one whose ring is older is behind.
     let epoch = |class: u8| lane.rings.get(usize::from(class)).map_or(0, |ring| ring.state.load(Relaxed));
     cursors.min_by_key(|cursor| (cursor.position, epoch(cursor.class)))

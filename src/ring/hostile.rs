@@ -8,7 +8,7 @@ use crate::ring::layout::Lane;
 use crate::ring::producer::Producer;
 use crate::ring::resize;
 use crate::ring::word::{Cursor, FrameHeader};
-use crate::ring::{Readers, Ring};
+use crate::ring::{Readers, Ring, WhenFull};
 use crate::shm::segment::Segment;
 use crate::shm::window::{Shared, Window};
 
@@ -81,7 +81,11 @@ fn a_frame_past_the_rings_end_is_refused() {
     for len in [RING_BYTES as u32 - 7, u32::MAX] {
         let spoilt = Spoilt::new(std::iter::once(FrameHeader::Data { len }));
         assert!(spoilt.consumer().peek().is_err(), "{len}");
-        assert!(Producer::attach(spoilt.lane.clone(), spoilt.area.clone(), CLASSES, Readers::One).is_err(), "{len}");
+        assert!(
+            Producer::attach(spoilt.lane.clone(), spoilt.area.clone(), CLASSES, (Readers::One, WhenFull::Wait))
+                .is_err(),
+            "{len}"
+        );
     }
 }
 
@@ -89,7 +93,11 @@ fn a_frame_past_the_rings_end_is_refused() {
 fn a_successor_is_not_led_in_circles() {
     for word in [FrameHeader::Data { len: 0 }, FrameHeader::Pad, FrameHeader::Closed { class: CLASS }] {
         let spoilt = Spoilt::new(std::iter::repeat(word));
-        assert!(Producer::attach(spoilt.lane.clone(), spoilt.area.clone(), CLASSES, Readers::One).is_err(), "{word:?}");
+        assert!(
+            Producer::attach(spoilt.lane.clone(), spoilt.area.clone(), CLASSES, (Readers::One, WhenFull::Wait))
+                .is_err(),
+            "{word:?}"
+        );
     }
 }
 
@@ -101,7 +109,8 @@ fn a_cursor_outside_the_lane_is_refused() {
         spoilt.lane.producer.cursor.store(cursor.to_word(), Relaxed);
         assert!(Consumer::attach(spoilt.lane.clone(), spoilt.area.clone(), CLASSES, 0).is_err(), "{cursor:?}");
         assert!(
-            Producer::attach(spoilt.lane.clone(), spoilt.area.clone(), CLASSES, Readers::One).is_err(),
+            Producer::attach(spoilt.lane.clone(), spoilt.area.clone(), CLASSES, (Readers::One, WhenFull::Wait))
+                .is_err(),
             "{cursor:?}"
         );
     }
@@ -110,10 +119,11 @@ fn a_cursor_outside_the_lane_is_refused() {
 #[test]
 fn a_consumer_ahead_of_the_producer_gets_no_room_out_of_it() {
     let spoilt = Spoilt::new(std::iter::empty());
-    let mut producer = Producer::attach(spoilt.lane.clone(), spoilt.area.clone(), CLASSES, Readers::One).unwrap();
+    let mut producer =
+        Producer::attach(spoilt.lane.clone(), spoilt.area.clone(), CLASSES, (Readers::One, WhenFull::Wait)).unwrap();
     spoilt.lane.consumer().cursor.store(Cursor { class: CLASS, position: 1 << 40 }.to_word(), Relaxed);
     let mut room = 0;
-    while let Ok(reservation) = producer.reserve(0, || {}) {
+    while let Ok(reservation) = producer.reserve(0, |_| {}) {
         producer.commit(reservation, 0);
         room += 1;
     }

@@ -4,7 +4,7 @@
 //! +0    producer's pair of lines   cursor  messages            | written by the producer, every message
 //! +128  competing consumers' pair  lock    cursor  messages    | written by the consumer that has the lock
 //! +256  read-mostly pair           offer   owner   rejected    | written when the channel's structure changes
-//! +384  consumers' pairs, by seat  cursor  messages            | written by that consumer, every message
+//! +384  consumers' pairs, by seat  cursor  messages  missed    | written by that consumer, every message
 //! ...   rings                      start and epoch, a class    | written when a ring is prepared or entered
 //! ```
 
@@ -42,6 +42,8 @@ pub(crate) struct Side {
     pub(crate) cursor: AtomicU64,
     /// Messages committed, or released. Written by this side, read by telemetry, one commit late at most.
     pub(crate) messages: AtomicU64,
+    /// Of a consumer: messages that the producer did not wait with. Written under the lane's lock.
+    pub(crate) missed: AtomicU64,
 }
 
 /// Where the competing consumers of a lane have come to.
@@ -54,6 +56,10 @@ pub(crate) struct Taking {
     pub(crate) cursor: AtomicU64,
     /// Messages taken.
     pub(crate) messages: AtomicU64,
+    /// Messages of these that were given back, to be taken again.
+    pub(crate) returned: AtomicU64,
+    /// Messages that the producer has dropped to make room. Written under the lock.
+    pub(crate) dropped: AtomicU64,
 }
 
 /// What changes seldom and is read with every message.
@@ -106,10 +112,17 @@ impl Lane {
     /// A lane as zeroed memory.
     pub(crate) fn zeroed() -> Self {
         let word = || AtomicU64::new(0);
+        let side = || Side { cursor: word(), messages: word(), missed: word() };
         Self {
-            producer: Side { cursor: word(), messages: word() },
-            taking: Taking { lock: LaneLock::free(), cursor: word(), messages: word() },
-            consumers: std::array::from_fn(|_| Side { cursor: word(), messages: word() }),
+            producer: side(),
+            taking: Taking {
+                lock: LaneLock::free(),
+                cursor: word(),
+                messages: word(),
+                returned: word(),
+                dropped: word(),
+            },
+            consumers: std::array::from_fn(|_| side()),
             shape: Shape { offer: word(), owner: word(), epoch: word(), rejected: word() },
             rings: std::array::from_fn(|_| RingSlot { state: word(), start: word() }),
         }

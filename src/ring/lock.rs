@@ -70,7 +70,7 @@ impl LaneLock {
             }
         }
         // A holder that has unlocked meanwhile would not see the mark, so there is nothing to leave then.
-        loop {
+        for _ in 0..TRIES.max(8) {
             let word = match self.word.compare_exchange(0, holder.to_word(), Acquire, Relaxed) {
                 Ok(_) => return Some(Held(self)),
                 Err(word) => word,
@@ -80,6 +80,8 @@ impl LaneLock {
                 return None;
             }
         }
+        // A peer that does not keep the protocol.
+        None
     }
 
     /// As [`LaneLock::try_lock`], or takes the lock over from one of `dead`, holders that are proven dead. Nobody else may
@@ -96,13 +98,19 @@ impl LaneLock {
     }
 
     fn replace(&self, dead: Holder, new: u64) -> Option<u64> {
-        let word = self.word.load(Relaxed);
-        if word & !CONTENDED != dead.to_word() {
-            return None;
+        // Somebody may mark it meanwhile, once.
+        for _ in 0..TRIES.max(2) {
+            let word = self.word.load(Relaxed);
+            if word & !CONTENDED != dead.to_word() {
+                return None;
+            }
+            // The mark stays for who unlocks. Edge `contended`, reading end.
+            let new = if new == 0 { 0 } else { new | word & CONTENDED };
+            if self.word.compare_exchange(word, new, AcqRel, Relaxed).is_ok() {
+                return Some(word);
+            }
         }
-        // The mark stays for who unlocks. Edge `contended`, reading end.
-        let new = if new == 0 { 0 } else { new | word & CONTENDED };
-        self.word.compare_exchange(word, new, AcqRel, Relaxed).ok()
+        None
     }
 
     /// Whether that one holds the lock now.

@@ -10,6 +10,7 @@ mod deaths;
 pub(crate) mod followers;
 #[cfg(all(test, not(loom)))]
 mod hostile;
+pub(crate) mod lapped;
 pub(crate) mod layout;
 pub(crate) mod lock;
 pub(crate) mod producer;
@@ -40,6 +41,29 @@ pub(crate) enum Readers {
     Competing,
     /// Consumers that each get every frame.
     Each,
+}
+
+/// What a producer does in a full ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WhenFull {
+    /// It finds no room.
+    Wait,
+    /// It makes room at the expense of the oldest frames, where nobody reads them.
+    DropOldest,
+}
+
+/// What a producer's look for room has come upon, besides room.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Event {
+    /// Somebody failed to get a lock of the lane meanwhile: all who wait for it must be woken.
+    Contended,
+    /// A loan was dropped: its frame's position, and its block's number as it stood there.
+    DroppedLoan {
+        /// Bytes from the lane's beginning.
+        position: u64,
+        /// Number of the block. Untrusted.
+        block: u64,
+    },
 }
 
 /// One ring of a lane's area, by its class.

@@ -5,8 +5,8 @@ use crate::ring::layout::Lane;
 use crate::ring::lock::Holder;
 #[cfg(not(loom))]
 use crate::ring::word::LOAN_LEN;
-use crate::ring::word::{Cursor, FrameHeader, Offer, WORD, frame_bytes};
-use crate::ring::{Readers, Ring, RingCorrupt, followers, taker};
+use crate::ring::word::{Cursor, FrameHeader, Offer, POSITION_END, WORD, frame_bytes};
+use crate::ring::{Event, Readers, Ring, RingCorrupt, WhenFull, followers, lapped, taker};
 use crate::shm::window::{Shared, Window};
 
 /// The one producer of a lane.
@@ -26,6 +26,7 @@ pub(crate) struct Producer {
     batch: Option<Batch>,
     classes: std::ops::RangeInclusive<u8>,
     readers: Readers,
+    when_full: WhenFull,
 }
 
 /// Frames that stand in the ring behind a first one whose header is still 0.
@@ -66,11 +67,12 @@ impl Producer {
         lane: Shared<Lane>,
         area: Window,
         classes: std::ops::RangeInclusive<u8>,
-        readers: Readers,
+        (readers, when_full): (Readers, WhenFull),
     ) -> Result<Self, RingCorrupt> {
         let cursor = Cursor::from_word(lane.producer.cursor.load(Relaxed));
         let corrupt = |word| RingCorrupt { position: cursor.position, word };
-        if !classes.contains(&cursor.class) || !cursor.position.is_multiple_of(WORD) {
+        if !classes.contains(&cursor.class) || !cursor.position.is_multiple_of(WORD) || cursor.position >= POSITION_END
+        {
             return Err(corrupt(cursor.to_word()));
         }
         let mut producer = Self {
@@ -84,6 +86,7 @@ impl Producer {
             area,
             classes,
             readers,
+            when_full,
         };
         producer.walk()?;
         Ok(producer)
@@ -134,10 +137,9 @@ impl Producer {
         Ok(())
     }
 
-    /// Finds room for `len` payload bytes, which must not exceed half the ring less two words. Calls `contended` if somebody
-    /// failed to get a lock of the lane meanwhile: all who wait for it must be woken.
+    /// Finds room for `len` payload bytes, which must not exceed half the ring less two words.
     #[inline]
-    pub(crate) fn reserve(&mut self, len: u32, contended: impl FnOnce()) -> Result<Reservation, RingFull> {
+    pub(crate) fn reserve(&mut self, len: u32, on_event: impl FnMut(Event)) -> Result<Reservation, RingFull> {
         // P1: Relaxed, since M1's CAS is what acquires the offer.
         if self.lane.shape.offer.load(Relaxed) != 0 && self.batch.is_none() {
             self.adopt_offer();
@@ -145,7 +147,7 @@ impl Producer {
         let frame = frame_bytes(len);
         let to_end = self.ring.to_end(self.position);
         let pad = if frame <= to_end { 0 } else { to_end };
-        self.find_room(pad + frame + WORD, contended)?;
+        self.find_room(pad + frame + WORD, on_event)?;
         if pad != 0 {
             self.ring.word(&self.area, self.position + pad).store(FrameHeader::Empty.to_word(), Relaxed);
             // Edge `committed`, writing end.
@@ -156,42 +158,91 @@ impl Producer {
     }
 
     #[inline]
-    fn find_room(&mut self, bytes: u64, contended: impl FnOnce()) -> Result<(), RingFull> {
-        let room = |producer: &Self| {
-            let used = producer.position.wrapping_sub(producer.consumer_seen.max(producer.start));
-            used.checked_add(bytes).is_some_and(|needed| needed <= producer.ring.bytes())
-        };
-        if room(self) {
+    fn find_room(&mut self, bytes: u64, on_event: impl FnMut(Event)) -> Result<(), RingFull> {
+        if self.has_room(bytes, self.consumer_seen) {
             return Ok(());
         }
         let seen = match self.readers {
             // Edge `released`, reading end: the consumer is done with what we are about to overwrite.
             Readers::One => Cursor::from_word(self.lane.consumer().cursor.load(Acquire)).position,
-            Readers::Competing => self.collect(contended).ok_or(RingFull)?,
-            Readers::Each => self.slowest(),
+            Readers::Competing => self.collect(bytes, on_event).ok_or(RingFull)?,
+            Readers::Each => self.slowest(bytes, on_event),
         };
         // A consumer ahead of us is a lie; it gets no room out of it.
         if seen <= self.position {
             self.consumer_seen = seen;
         }
-        if room(self) { Ok(()) } else { Err(RingFull) }
+        if self.has_room(bytes, self.consumer_seen) { Ok(()) } else { Err(RingFull) }
+    }
+
+    #[inline]
+    fn has_room(&self, bytes: u64, released: u64) -> bool {
+        let used = self.position.wrapping_sub(released.max(self.start));
+        used.checked_add(bytes).is_some_and(|needed| needed <= self.ring.bytes())
     }
 
     #[cold]
-    fn slowest(&self) -> u64 {
+    fn slowest(&self, bytes: u64, mut on_event: impl FnMut(Event)) -> u64 {
         // Who joins from now on stands at the published position, or further on: that of the batch that is being written.
         let published = self.batch.map_or(self.position, |batch| batch.position);
-        followers::slowest(&self.lane).map_or(published, |cursor| cursor.position)
+        let slowest = || followers::slowest(&self.lane).map_or(published, |cursor| cursor.position);
+        let position = slowest();
+        if self.when_full == WhenFull::Wait || self.has_room(bytes, position) {
+            return position;
+        }
+        let Some(lock) = self.lane.taking.lock.try_lock(Holder::Producer) else { return position };
+        // Never past what is published.
+        let target = (self.position + bytes).saturating_sub(self.ring.bytes()).min(published);
+        lapped::lap(&self.lane, &self.area, &self.classes, &lock, target);
+        if lock.unlock().0 {
+            on_event(Event::Contended);
+        }
+        slowest()
     }
 
     #[cold]
-    fn collect(&self, contended: impl FnOnce()) -> Option<u64> {
+    fn collect(&self, bytes: u64, mut on_event: impl FnMut(Event)) -> Option<u64> {
         let lock = self.lane.taking.lock.try_lock(Holder::Producer)?;
-        let position = taker::collect(&self.lane, &self.area, &self.classes, &lock);
+        let (lane, area, classes) = (&self.lane, &self.area, &self.classes);
+        let position = match self.when_full {
+            WhenFull::Wait => taker::collect(lane, area, classes, &lock),
+            WhenFull::DropOldest => {
+                let enough = |position| self.has_room(bytes, position);
+                taker::drop_oldest(lane, area, classes, &lock, enough, |position, block| {
+                    on_event(Event::DroppedLoan { position, block });
+                })
+            }
+        };
         if lock.unlock().0 {
-            contended();
+            on_event(Event::Contended);
         }
         position.ok()
+    }
+
+    /// Drops the oldest frame that nobody has in hand; false if there is none, or if it cannot be done now.
+    #[cfg(not(loom))]
+    pub(crate) fn drop_oldest(&mut self, mut on_event: impl FnMut(Event)) -> bool {
+        let (lane, area, classes) = (&self.lane, &self.area, &self.classes);
+        let Some(lock) = lane.taking.lock.try_lock(Holder::Producer) else { return false };
+        let dropped = match self.readers {
+            Readers::One => false,
+            Readers::Competing => {
+                let dropped = || lane.taking.dropped.load(Relaxed);
+                let before = dropped();
+                let enough = |_| dropped() != before;
+                let loan = |position, block| on_event(Event::DroppedLoan { position, block });
+                let _spoilt = taker::drop_oldest(lane, area, classes, &lock, enough, loan);
+                dropped() != before
+            }
+            Readers::Each => followers::slowest(lane).is_some_and(|slowest| {
+                lapped::lap(lane, area, classes, &lock, (slowest.position + 1).min(self.position));
+                followers::slowest(lane).is_none_or(|now| now.position > slowest.position)
+            }),
+        };
+        if lock.unlock().0 {
+            on_event(Event::Contended);
+        }
+        dropped
     }
 
     /// The payload bytes of a reservation, to fill.

@@ -5,7 +5,7 @@ use crate::prim::Ordering::{Acquire, Relaxed, Release};
 use crate::ring::consumer::Frame;
 use crate::ring::layout::Lane;
 use crate::ring::lock::{Held, Holder};
-use crate::ring::word::{Cursor, FrameHeader, WORD};
+use crate::ring::word::{Cursor, FrameHeader, LOAN_LEN, POSITION_END, WORD};
 use crate::ring::{Ring, RingCorrupt};
 use crate::shm::window::{Shared, Window};
 
@@ -15,14 +15,25 @@ pub(crate) struct Taker {
     lane: Shared<Lane>,
     area: Window,
     seat: u8,
-    /// Somebody failed to get the lock while this taker had it.
-    contended: bool,
+    /// Whether the last look failed to get the lock.
+    busy: bool,
+    /// Somebody failed to get the lock while this taker had it, or can be given something back that it has passed.
+    awaited: bool,
     classes: std::ops::RangeInclusive<u8>,
+}
+
+/// Who has frames of a lane that are taken and not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Out {
+    /// The consumer that asks.
+    pub(crate) own: bool,
+    /// Others.
+    pub(crate) others: bool,
 }
 
 /// How a look at a lane's frames goes on after one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
+pub(super) enum Next {
     /// With the next one.
     On,
     /// It ends behind this one.
@@ -33,21 +44,21 @@ enum Next {
 
 /// Where a look at a lane's frames has come to.
 #[derive(Debug, Clone, Copy)]
-struct Walk {
+pub(super) struct Walk {
     ring: Ring,
-    position: u64,
+    pub(super) position: u64,
 }
 
 impl Walk {
-    fn from_word(word: u64, classes: &std::ops::RangeInclusive<u8>) -> Result<Self, RingCorrupt> {
+    pub(super) fn from_word(word: u64, classes: &std::ops::RangeInclusive<u8>) -> Result<Self, RingCorrupt> {
         let Cursor { class, position } = Cursor::from_word(word);
-        if !classes.contains(&class) || !position.is_multiple_of(WORD) {
+        if !classes.contains(&class) || !position.is_multiple_of(WORD) || position >= POSITION_END {
             return Err(RingCorrupt { position, word });
         }
         Ok(Self { ring: Ring::of(class), position })
     }
 
-    fn to_word(self) -> u64 {
+    pub(super) fn to_word(self) -> u64 {
         Cursor { class: self.ring.class, position: self.position }.to_word()
     }
 }
@@ -61,7 +72,7 @@ impl Taker {
         seat: u8,
     ) -> Result<Self, RingCorrupt> {
         Walk::from_word(lane.taking.cursor.load(Relaxed), &classes)?;
-        Ok(Self { lane, area, seat, contended: false, classes })
+        Ok(Self { lane, area, seat, busy: false, awaited: false, classes })
     }
 
     /// Takes the next committed frame, if there is one and no other consumer is at it.
@@ -80,8 +91,12 @@ impl Taker {
     #[inline]
     fn take_each(&mut self, max: usize, loans: bool, mut each: impl FnMut(Frame)) -> Result<(), RingCorrupt> {
         let taking = &self.lane.taking;
-        let Some(lock) = taking.lock.try_lock(Holder::Seat(self.seat)) else { return Ok(()) }; // T1
-        let mut taken = 0;
+        let Some(lock) = taking.lock.try_lock(Holder::Seat(self.seat)) else {
+            self.busy = true;
+            return Ok(()); // T1
+        };
+        self.busy = false;
+        let (mut taken, mut passed_done) = (0, false);
         let walked = Walk::from_word(taking.cursor.load(Relaxed), &self.classes).and_then(|mut walk| {
             let outcome =
                 walk_frames(&mut walk, None, &self.area, &self.classes, |header, word, Walk { ring, position }| {
@@ -89,10 +104,14 @@ impl Taker {
                         FrameHeader::Data { len } => (len, false),
                         FrameHeader::Loan { len } if loans => (len, true),
                         FrameHeader::Loan { .. } => return Next::Here,
+                        FrameHeader::Done { .. } => {
+                            passed_done = true;
+                            return Next::On;
+                        }
                         _ => return Next::On,
                     };
-                    // T2. Relaxed: who else looks at a taken frame has the lock after us.
-                    word.store(FrameHeader::Taken { len, seat: self.seat, is_loan }.to_word(), Relaxed);
+                    // T2. Release: edge `committed` goes on to who looks at the frame after our death, without our unlock.
+                    word.store(FrameHeader::Taken { len, seat: self.seat, is_loan }.to_word(), Release);
                     each(if is_loan { Frame::loan(ring, position, len) } else { Frame::new(ring, position, len) });
                     taken += 1;
                     if taken < max { Next::On } else { Next::Past }
@@ -101,7 +120,7 @@ impl Taker {
             taking.messages.store(taking.messages.load(Relaxed).wrapping_add(taken as u64), Relaxed);
             outcome
         });
-        self.contended |= lock.unlock().0;
+        self.awaited |= lock.unlock().0 | passed_done;
         // What stands behind good frames is for the next look.
         if taken > 0 { Ok(()) } else { walked }
     }
@@ -115,10 +134,10 @@ impl Taker {
     /// Gives a taken frame back, to be the next one that is taken; false if another consumer is at it.
     pub(crate) fn give_back(&mut self, frame: Frame) -> bool {
         let Some(lock) = self.lane.taking.lock.try_lock(Holder::Seat(self.seat)) else { return false };
-        rewind(&self.lane);
+        rewind(&self.lane, Walk { ring: frame.ring(), position: frame.position() });
         let header = frame.ring().word(&self.area, frame.position());
         return_frame(&self.lane, header, frame.len, frame.is_loan());
-        self.contended |= lock.unlock().0;
+        self.awaited |= lock.unlock().0;
         true
     }
 
@@ -128,10 +147,23 @@ impl Taker {
         &self.area
     }
 
-    /// Whether somebody failed to get the lock since this was asked last: all who wait for the lane must be woken.
+    /// Whether the last look found somebody else at the lane: then it says nothing of what is there.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy
+    }
+
+    /// What is taken and not done; `None` if somebody else is at the lane.
+    pub(crate) fn out(&mut self) -> Option<Out> {
+        let lock = self.lane.taking.lock.try_lock(Holder::Seat(self.seat))?;
+        let out = out(&self.lane, &self.area, &self.classes, &lock, self.seat);
+        self.awaited |= lock.unlock().0;
+        Some(out)
+    }
+
+    /// Whether there was, since this was asked last, what others may sleep for: all who wait for the lane must be woken.
     #[inline]
-    pub(crate) fn take_contended(&mut self) -> bool {
-        std::mem::take(&mut self.contended)
+    pub(crate) fn take_awaited(&mut self) -> bool {
+        std::mem::take(&mut self.awaited)
     }
 }
 
@@ -160,6 +192,28 @@ pub(crate) fn unreleased_loans(
     })
 }
 
+/// What is taken and not done, as the consumer in `own` sees it.
+pub(crate) fn out(
+    lane: &Lane,
+    area: &Window,
+    classes: &std::ops::RangeInclusive<u8>,
+    _lock: &Held<'_>,
+    own: u8,
+) -> Out {
+    let mut out = Out::default();
+    let until = lane.taking.cursor.load(Relaxed);
+    let _to_what_is_spoilt = Walk::from_word(lane.consumer().cursor.load(Relaxed), classes).and_then(|mut walk| {
+        walk_frames(&mut walk, Some(until), area, classes, |header, _, _| {
+            if let FrameHeader::Taken { seat, .. } = header {
+                out.own |= seat == own;
+                out.others |= seat != own;
+            }
+            Next::On
+        })
+    });
+    out
+}
+
 /// G1 to G3: gives back what the consumer in the seat `dead`, which is proven dead, has taken and not done, and shows each of
 /// these frames first. May be called again.
 pub(crate) fn give_back_of(
@@ -170,12 +224,16 @@ pub(crate) fn give_back_of(
     dead: u8,
     mut returned: impl FnMut(Frame),
 ) -> Result<(), RingCorrupt> {
-    let mut walk = Walk::from_word(rewind(lane), classes)?;
+    let mut walk = Walk::from_word(lane.consumer().cursor.load(Relaxed), classes)?;
+    let mut rewound = false;
     // To the last committed frame: a sweeper that died may have rewound the takers' cursor.
-    walk_frames(&mut walk, None, area, classes, |header, word, Walk { ring, position }| {
+    walk_frames(&mut walk, None, area, classes, |header, word, at @ Walk { ring, position }| {
         if let FrameHeader::Taken { len, seat, is_loan } = header
             && seat == dead
         {
+            if !std::mem::replace(&mut rewound, true) {
+                rewind(lane, at); // G2
+            }
             returned(if is_loan { Frame::loan(ring, position, len) } else { Frame::new(ring, position, len) });
             return_frame(lane, word, len, is_loan);
         }
@@ -183,32 +241,34 @@ pub(crate) fn give_back_of(
     })
 }
 
-/// G2: takers look again from the first frame that is not given back to the producer. Before any frame is returned, so
-/// that none is passed over if this process dies.
-fn rewind(lane: &Lane) -> u64 {
-    let released = lane.consumer().cursor.load(Relaxed);
-    lane.taking.cursor.store(released, Relaxed);
-    released
+/// G2: takers look again from there, if they are further. Before a frame there is returned, so that it is not passed over
+/// if this process dies.
+fn rewind(lane: &Lane, to: Walk) {
+    let cursor = &lane.taking.cursor;
+    // At one position they stand behind a move and we before it, if at all.
+    if Cursor::from_word(cursor.load(Relaxed)).position >= to.position {
+        cursor.store(to.to_word(), Relaxed);
+    }
 }
 
 /// G3
 fn return_frame(lane: &Lane, word: &AtomicU64, len: u32, is_loan: bool) {
     let header = if is_loan { FrameHeader::Loan { len } } else { FrameHeader::Data { len } };
     word.store(header.to_word(), Relaxed);
-    let messages = &lane.taking.messages;
-    messages.store(messages.load(Relaxed).wrapping_sub(1), Relaxed);
+    let returned = &lane.taking.returned;
+    returned.store(returned.load(Relaxed).wrapping_add(1), Relaxed);
 }
 
 /// C1 and C2 for who has the lock: shows `each` the committed frames from `walk` on, to the cursor `until` or as long as it
 /// says so, and moves `walk` there.
-fn walk_frames<'a>(
+pub(super) fn walk_frames<'a>(
     walk: &mut Walk,
     until: Option<u64>,
     area: &'a Window,
     classes: &std::ops::RangeInclusive<u8>,
     mut each: impl FnMut(FrameHeader, &'a AtomicU64, Walk) -> Next,
 ) -> Result<(), RingCorrupt> {
-    let mut end = walk.position + walk.ring.bytes();
+    let mut end = (walk.position + walk.ring.bytes()).min(POSITION_END);
     let mut moves = classes.clone();
     while walk.position < end && until != Some(walk.to_word()) {
         let Walk { ring, position } = *walk;
@@ -235,7 +295,7 @@ fn walk_frames<'a>(
                 if class != ring.class && classes.contains(&class) && moves.next().is_some() =>
             {
                 walk.ring = Ring::of(class);
-                end = position + walk.ring.bytes();
+                end = (position + walk.ring.bytes()).min(POSITION_END);
             }
             _ => return Err(RingCorrupt { position, word }),
         }
@@ -263,4 +323,44 @@ pub(crate) fn collect(
     // Edge `passed`, writing end.
     lane.consumer().cursor.store(walk.to_word(), Release);
     Ok(walk.position)
+}
+
+/// O4: drops the frames that would be taken next, one by one, until `enough` of the position that [`collect`] finds, unless
+/// one that is taken and not done stands before them. Shows each loan that it drops. Returns that position.
+pub(crate) fn drop_oldest(
+    lane: &Lane,
+    area: &Window,
+    classes: &std::ops::RangeInclusive<u8>,
+    lock: &Held<'_>,
+    enough: impl Fn(u64) -> bool,
+    mut loan: impl FnMut(u64, u64),
+) -> Result<u64, RingCorrupt> {
+    loop {
+        let position = collect(lane, area, classes, lock)?;
+        let taken_until = lane.taking.cursor.load(Relaxed);
+        if enough(position) || lane.consumer().cursor.load(Relaxed) != taken_until {
+            return Ok(position);
+        }
+        let mut walk = Walk::from_word(taken_until, classes)?;
+        let mut dropped = false;
+        walk_frames(&mut walk, None, area, classes, |header, word, Walk { ring, position }| {
+            let len = match header {
+                FrameHeader::Data { len } => len,
+                FrameHeader::Loan { .. } => {
+                    loan(position, ring.word(area, position + WORD).load(Relaxed));
+                    LOAN_LEN
+                }
+                _ => return Next::On,
+            };
+            word.store(FrameHeader::Done { len }.to_word(), Relaxed);
+            dropped = true;
+            Next::Past
+        })?;
+        lane.taking.cursor.store(walk.to_word(), Relaxed);
+        if !dropped {
+            return collect(lane, area, classes, lock);
+        }
+        lane.taking.dropped.store(lane.taking.dropped.load(Relaxed).wrapping_add(1), Relaxed);
+        lane.taking.messages.store(lane.taking.messages.load(Relaxed).wrapping_add(1), Relaxed);
+    }
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::prim::mortal;
-use crate::ring::Readers;
 use crate::ring::consumer::{Frame, Payloads};
 use crate::ring::deaths::{AREA_OFFSET, CLASSES, segment};
 use crate::ring::layout::Lane;
@@ -13,6 +12,7 @@ use crate::ring::lock::Holder;
 use crate::ring::producer::Producer;
 use crate::ring::resize::{self, Offered};
 use crate::ring::taker::{Taker, collect, done, give_back_of};
+use crate::ring::{Readers, WhenFull};
 use crate::shm::segment::Segment;
 use crate::shm::window::{Shared, Window};
 
@@ -90,9 +90,12 @@ impl World {
     }
 
     fn send(&mut self) {
-        let attach = || Producer::attach(self.lane.clone(), self.area.clone(), CLASSES, Readers::Competing).unwrap();
+        let attach = || {
+            Producer::attach(self.lane.clone(), self.area.clone(), CLASSES, (Readers::Competing, WhenFull::Wait))
+                .unwrap()
+        };
         let producer = self.producer.get_or_insert_with(attach);
-        let Ok(reservation) = producer.reserve(8, || {}) else { return };
+        let Ok(reservation) = producer.reserve(8, |_| {}) else { return };
         producer.payload_mut(reservation).copy_from_slice(&self.next.to_le_bytes());
         let id = self.next;
         self.next += 1;

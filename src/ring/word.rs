@@ -84,6 +84,9 @@ pub(crate) fn frame_bytes(len: u32) -> u64 {
     WORD + u64::from(len).next_multiple_of(WORD)
 }
 
+/// Positions are less than this (2^55 bytes are 5 days at 75 GB/s): the bit above says something else in some words.
+pub(crate) const POSITION_END: u64 = 1 << 55;
+
 /// How far one side has come: `class << 56 | position`.
 ///
 /// Positions count bytes from the lane's beginning, never wrap (2^56 bytes are 11 days at 75 GB/s) and do not restart

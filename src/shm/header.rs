@@ -23,6 +23,8 @@ pub(crate) struct Geometry {
     pub(crate) receivers: u32,
     /// Blocks for long payloads, 1 to 256.
     pub(crate) blocks: u32,
+    /// What a sender does that finds no room: 0 or 1, see [`Header::when_full`].
+    pub(crate) when_full: u32,
 }
 
 /// Lanes a channel may have.
@@ -60,6 +62,7 @@ impl Geometry {
         bound("message_bytes_max", self.message_bytes_max, 1, MESSAGE_BYTES_CEILING)?;
         let in_ring = self.message_bytes_max.min(RING_PAYLOAD_MAX);
         bound("class_min", self.class_min, Self::class_for(in_ring), self.class_max)?;
+        bound("when_full", self.when_full, 0, 1)?;
         bound("blocks", self.blocks, 1, BLOCKS_CEILING)?;
         bound("receivers", self.receivers, 0, 2)?;
         Ok(self)
@@ -82,6 +85,7 @@ pub(crate) fn write(segment: &Arc<Segment>, geometry: Geometry, abi_hash: u64) -
     header.class_min.store(geometry.class_min, Relaxed);
     header.class_max.store(geometry.class_max, Relaxed);
     header.message_bytes_max.store(geometry.message_bytes_max, Relaxed);
+    header.when_full.store(geometry.when_full, Relaxed);
     header.blocks.store(geometry.blocks, Relaxed);
     header.receivers.store(geometry.receivers, Relaxed);
     // Edge `header-written`: to the Acquire load of the magic in `check`. No model: written once, before the segment
@@ -109,6 +113,7 @@ pub(crate) fn check(segment: &Arc<Segment>, abi_hash: u64) -> Result<(Geometry, 
         message_bytes_max: header.message_bytes_max.load(Relaxed),
         receivers: header.receivers.load(Relaxed),
         blocks: header.blocks.load(Relaxed),
+        when_full: header.when_full.load(Relaxed),
     }
     .check()?;
     Ok((geometry, header.channel_id.load(Relaxed)))
@@ -126,8 +131,15 @@ fn view(segment: &Arc<Segment>) -> Result<Shared<Header>, ShmError> {
 mod tests {
     use super::*;
 
-    const GEOMETRY: Geometry =
-        Geometry { lanes_max: 4, class_min: 12, class_max: 20, message_bytes_max: 1024, receivers: 1, blocks: 64 };
+    const GEOMETRY: Geometry = Geometry {
+        lanes_max: 4,
+        class_min: 12,
+        class_max: 20,
+        message_bytes_max: 1024,
+        receivers: 1,
+        blocks: 64,
+        when_full: 0,
+    };
 
     fn segment() -> Arc<Segment> {
         Arc::new(Segment::create("test", 1 << 16).unwrap())

@@ -50,6 +50,9 @@ pub(crate) struct Header {
     pub(crate) receivers: AtomicU32,
     /// Blocks for long payloads.
     pub(crate) blocks: AtomicU32,
+    /// What a sender does that finds no room: 0 it waits or is refused, 1 it drops the oldest messages.
+    pub(crate) when_full: AtomicU32,
+    pub(crate) _pad: AtomicU32,
 }
 
 /// One slot of the participant table.
@@ -85,6 +88,8 @@ pub(crate) struct ControlWords {
     pub(crate) ring_class: AtomicU64,
     /// Senders attached so far; grows under the structure lock, before the sender has a lane.
     pub(crate) senders_attached: AtomicU64,
+    /// 1 once a receiver waits for what others have in hand: they say when they are done with it.
+    pub(crate) finishing: AtomicU64,
     /// Receivers that took a seat so far; grows under the structure lock.
     pub(crate) receivers_attached: AtomicU64,
     /// Participant words of the receivers that share a channel. Taken under the structure lock; cleared by the receiver, or

@@ -11,14 +11,15 @@ use crate::prim::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use crate::ring::consumer::Consumer;
 use crate::ring::followers;
 use crate::ring::producer::Producer;
-use crate::ring::{Readers, resize};
+use crate::ring::{Readers, WhenFull, resize};
 
 impl Model {
     /// A lane that nobody reads yet.
     fn broadcast() -> (Self, Producer) {
         let model = Self::new();
         followers::leave(&model.lane, 0);
-        let producer = Producer::attach(model.lane.clone(), model.area.clone(), CLASSES, Readers::Each).unwrap();
+        let producer =
+            Producer::attach(model.lane.clone(), model.area.clone(), CLASSES, (Readers::Each, WhenFull::Wait)).unwrap();
         (model, producer)
     }
 
@@ -29,7 +30,7 @@ impl Model {
 }
 
 fn try_send(producer: &mut Producer, value: u64) -> bool {
-    let Ok(reservation) = producer.reserve(8, || {}) else { return false };
+    let Ok(reservation) = producer.reserve(8, |_| {}) else { return false };
     producer.write_word(reservation, value);
     producer.commit(reservation, 8);
     true

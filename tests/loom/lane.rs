@@ -7,12 +7,12 @@ use loom::thread;
 
 use crate::model;
 use crate::prim::Ordering::Relaxed;
-use crate::ring::Readers;
 use crate::ring::consumer::Consumer;
 use crate::ring::layout::Lane;
 use crate::ring::producer::{Producer, RingFull};
 use crate::ring::resize::{self, Offered};
 use crate::ring::word::FrameHeader;
+use crate::ring::{Readers, WhenFull};
 use crate::shm::window::{Shared, Window};
 
 pub(crate) const SMALL: u8 = 6;
@@ -36,7 +36,7 @@ impl Model {
     }
 
     fn producer(&self) -> Producer {
-        Producer::attach(self.lane.clone(), self.area.clone(), CLASSES, Readers::One).unwrap()
+        Producer::attach(self.lane.clone(), self.area.clone(), CLASSES, (Readers::One, WhenFull::Wait)).unwrap()
     }
 
     fn consumer(&self) -> Consumer {
@@ -49,7 +49,7 @@ fn send(producer: &mut Producer, value: u64) -> Result<(), RingFull> {
 }
 
 fn send_of(len: u32, producer: &mut Producer, value: u64) -> Result<(), RingFull> {
-    let reservation = producer.reserve(len, || {})?;
+    let reservation = producer.reserve(len, |_| {})?;
     producer.write_word(reservation, value);
     producer.commit(reservation, len);
     Ok(())
@@ -57,7 +57,7 @@ fn send_of(len: u32, producer: &mut Producer, value: u64) -> Result<(), RingFull
 
 /// As `send`, to a batch.
 fn append(producer: &mut Producer, value: u64) -> Result<(), RingFull> {
-    let reservation = producer.reserve(8, || {})?;
+    let reservation = producer.reserve(8, |_| {})?;
     producer.write_word(reservation, value);
     producer.append(reservation, 8);
     Ok(())
@@ -270,7 +270,7 @@ fn a_successor_goes_on_where_the_dead_producer_stopped() {
         let mut consumer = model.consumer();
         send(&mut producer, 1).unwrap();
         // Claimed, filled and never committed.
-        let lost = producer.reserve(8, || {}).unwrap();
+        let lost = producer.reserve(8, |_| {}).unwrap();
         producer.write_word(lost, 99);
         drop(producer);
         let mut successor = model.producer();

@@ -1,20 +1,26 @@
-//! Competing consumers of a lane: steps L1, L2, T1 to T4, G1 to G3 and D1.
+//! Competing consumers of a lane: steps L1, L2, T1 to T4, G1 to G3, D1 and O1 to O3.
+
+use std::time::Duration;
 
 use loom::sync::Arc;
 use loom::thread;
 
+use crate::channel_presence::{await_the_last, is_the_last_awaited};
 use crate::lane::{CLASSES, Model, SMALL};
 use crate::model;
 use crate::prim::AtomicU64;
-use crate::prim::Ordering::{Acquire, Relaxed, Release};
-use crate::ring::lock::{Contended, Holder, LaneLock};
+use crate::ring::followers;
+use crate::ring::lapped::{Lapped, Look};
+use crate::ring::lock::{Holder, LaneLock};
 use crate::ring::producer::{Producer, RingFull};
 use crate::ring::taker::{Taker, done, give_back_of};
-use crate::ring::{Readers, resize};
+use crate::ring::{Readers, WhenFull, resize};
+use crate::sync::eventcount::EventCount;
+use crate::sync::fences;
 
 impl Model {
     fn competing(&self) -> Producer {
-        Producer::attach(self.lane.clone(), self.area.clone(), CLASSES, Readers::Competing).unwrap()
+        Producer::attach(self.lane.clone(), self.area.clone(), CLASSES, (Readers::Competing, WhenFull::Wait)).unwrap()
     }
 
     fn taker(&self, seat: u8) -> Taker {
@@ -23,7 +29,7 @@ impl Model {
 }
 
 fn send(producer: &mut Producer, value: u64) -> Result<(), RingFull> {
-    let reservation = producer.reserve(8, || {})?;
+    let reservation = producer.reserve(8, |_| {})?;
     producer.write_word(reservation, value);
     producer.commit(reservation, 8);
     Ok(())
@@ -134,23 +140,84 @@ fn takers_follow_the_producer_to_its_next_ring() {
 }
 
 #[test]
-fn who_fails_to_lock_is_told_of_or_finds_it_free() {
+fn who_sleeps_over_the_lock_is_woken() {
     model(3, || {
-        let shared = Arc::new((LaneLock::free(), AtomicU64::new(0)));
+        let shared = Arc::new((LaneLock::free(), EventCount::default()));
         let holder = thread::spawn({
             let shared = Arc::clone(&shared);
             move || {
-                let Some(lock) = shared.0.try_lock(Holder::Seat(0)) else { return true };
-                let Contended(contended) = lock.unlock();
-                // Whoever is told of is asleep already: edge `contended`.
-                !contended || shared.1.load(Relaxed) == 1
+                if let Some(lock) = shared.0.try_lock(Holder::Seat(0))
+                    && lock.unlock().0
+                {
+                    shared.1.notify();
+                }
             }
         });
-        shared.1.store(1, Release);
-        let locked = shared.0.try_lock(Holder::Seat(1)).map(|lock| lock.unlock()).is_some();
-        assert!(holder.join().unwrap());
-        let woken_or_had_it = locked || shared.0.try_lock(Holder::Seat(2)).is_some();
-        assert!(woken_or_had_it, "the holder has left");
-        assert_eq!(shared.1.load(Acquire), 1);
+        // A wake-up that is lost is a deadlock, which loom reports.
+        let look = || shared.0.try_lock(Holder::Seat(1)).map(|lock| drop(lock.unlock()));
+        while shared.1.park(Duration::MAX, look).or_else(look).is_none() {}
+        holder.join().unwrap();
+    });
+}
+
+#[test]
+fn the_last_is_told_when_another_is_done() {
+    // As receivers wait for the end: one sees the other's frame out and sleeps, the other is done and looks whether to wake.
+    model(3, || {
+        let model = Model::new();
+        let mut producer = model.competing();
+        send(&mut producer, 1).unwrap();
+        let (mut busy, mut idle) = (model.taker(0), model.taker(1));
+        let frame = busy.take().unwrap().unwrap();
+        let shared = Arc::new((AtomicU64::new(0), EventCount::default()));
+        let finishing = thread::spawn({
+            let (shared, area) = (Arc::clone(&shared), model.area.clone());
+            move || {
+                done(&area, frame);
+                fences::light(); // that of the sender's wake-up
+                if is_the_last_awaited(&shared.0) {
+                    shared.1.notify();
+                }
+            }
+        });
+        let mut look = || {
+            await_the_last(&shared.0);
+            idle.out().is_some_and(|out| !out.others).then_some(())
+        };
+        while shared.1.park(Duration::MAX, &mut look).or_else(&mut look).is_none() {}
+        finishing.join().unwrap();
+    });
+}
+
+#[test]
+fn who_is_too_slow_misses_what_is_dropped_and_no_more() {
+    model(2, || {
+        let model = Model::new();
+        followers::leave(&model.lane, 0);
+        let readers = (Readers::Each, WhenFull::DropOldest);
+        let mut producer = Producer::attach(model.lane.clone(), model.area.clone(), CLASSES, readers).unwrap();
+        followers::join(&model.lane, 0);
+        let mut consumer = Lapped::attach(model.lane.clone(), model.area.clone(), CLASSES, 0).unwrap();
+        (1..=3).for_each(|value| send(&mut producer, value).unwrap());
+        let sender =
+            thread::spawn(move || (4..=5).take_while(|&value| send(&mut producer, value).is_ok()).count() as u64);
+        let mut next = 1;
+        let mut receive = |consumer: &mut Lapped| match consumer.peek().unwrap() {
+            Look::Nothing => false,
+            Look::Missed(missed) => {
+                next += missed;
+                true
+            }
+            Look::Frame(frame) => {
+                assert_eq!(consumer.read_word(frame), next, "in order, and what was missed was told");
+                next += 1;
+                consumer.release(&[frame]);
+                true
+            }
+        };
+        receive(&mut consumer);
+        let sent = 3 + sender.join().unwrap();
+        while receive(&mut consumer) {}
+        assert_eq!(next, sent + 1, "received or told");
     });
 }

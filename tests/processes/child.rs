@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
 use tidegate::Channel;
 use tidegate::channel::{RecvError, SendError};
@@ -16,7 +17,7 @@ pub(crate) const ROLE: &str = "TIDEGATE_TEST_ROLE";
 pub(crate) struct Process {
     child: Child,
     input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
+    output: Option<BufReader<ChildStdout>>,
 }
 
 impl Process {
@@ -31,14 +32,14 @@ impl Process {
             .spawn()
             .expect("child starts");
         let input = child.stdin.take();
-        let output = BufReader::new(child.stdout.take().expect("piped"));
+        let output = child.stdout.take().map(BufReader::new);
         Self { child, input, output }
     }
 
     /// The next line the child prints.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
-        self.output.read_line(&mut line).expect("child's output");
+        self.output.as_mut().expect("piped").read_line(&mut line).expect("child's output");
         line.trim_end().to_owned()
     }
 
@@ -60,11 +61,14 @@ impl Process {
         count
     }
 
-    /// The child's output to its end.
-    pub(crate) fn rest(&mut self) -> String {
-        let mut rest = String::new();
-        self.output.read_to_string(&mut rest).expect("child's output");
-        rest
+    /// The child's output from here to its end, read while the child runs, so that it never waits for us.
+    pub(crate) fn rest(&mut self) -> JoinHandle<String> {
+        let mut output = self.output.take().expect("not read yet");
+        std::thread::spawn(move || {
+            let mut rest = String::new();
+            output.read_to_string(&mut rest).expect("child's output");
+            rest
+        })
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -1,6 +1,7 @@
 //! Receivers in several processes, which are killed.
 
 use std::collections::BTreeSet;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tidegate::channel::{RecvError, SendError};
@@ -15,9 +16,9 @@ fn create(name: &str) -> Channel {
 }
 
 /// The numbers of the messages that a child has told of.
-fn told(child: &mut Process) -> Vec<u64> {
+fn told(output: JoinHandle<String>) -> Vec<u64> {
     // The last line may be cut by the death: what it would have told was in hand.
-    let text = child.rest();
+    let text = output.join().expect("read");
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     whole.lines().map(|line| line.parse().expect("a number")).collect()
 }
@@ -33,15 +34,17 @@ pub(crate) fn what_a_killed_receiver_had_in_hand_goes_to_another() {
     for kill in 0..KILLS {
         let mut other = Process::start("receive_and_tell", "competing", 0);
         other.wait_ready();
+        let output = other.rest();
         for _ in 0..message::mix(kill) % 2000 {
             received.push(message::check(&receiver.recv().expect("message")).1);
         }
         other.kill();
-        received.extend(told(&mut other));
+        received.extend(told(output));
         doubled_by_death += 1;
     }
     let mut last = Process::start("receive_and_tell", "competing", 0);
     last.wait_ready();
+    let output = last.rest();
     sender.stop();
     loop {
         match receiver.recv_timeout(Duration::from_secs(60)) {
@@ -51,7 +54,7 @@ pub(crate) fn what_a_killed_receiver_had_in_hand_goes_to_another() {
         }
     }
     let sent = sender.finish();
-    received.extend(told(&mut last));
+    received.extend(told(output));
     let different: BTreeSet<u64> = received.iter().copied().collect();
     assert_eq!(different.len() as u64, sent, "a message was lost");
     assert_eq!(different.last(), Some(&(sent - 1)));

@@ -1,0 +1,159 @@
+//! Receivers that compete: what becomes of messages when one is slow, leaves or dies. Nothing makes up for a lost wake-up
+//! here, as in `wakes.rs`.
+
+use std::thread;
+
+use crate::channel::wakes::{unless_it_sleeps_on, until_asleep};
+use crate::channel::{Channel, Receiver, Receivers, RecvError, TryRecvError};
+use crate::ring::lock::Holder;
+use crate::sync::wait::WaitStrategy;
+
+fn channel() -> Channel {
+    let options = Channel::options().ring_bytes(1 << 12).receivers(Receivers::Competing);
+    let channel = options.create_anonymous().unwrap();
+    channel.set_wait_strategy(WaitStrategy::Park);
+    channel
+}
+
+/// What a process leaves behind that is killed with `receiver`.
+fn die(channel: &Channel, receiver: Receiver) {
+    let slot = (receiver.share_place().word() >> 32) as u8;
+    let participants = &channel.core.participants;
+    let occupant = participants.occupant(slot.into()).unwrap();
+    assert!(participants.evict(slot.into(), occupant));
+    std::mem::forget(receiver);
+}
+
+#[test]
+fn a_lane_that_somebody_is_at_is_not_empty() {
+    let channel = channel();
+    let mut sender = channel.sender().unwrap();
+    let mut receiver = channel.receiver().unwrap();
+    sender.send(b"one").unwrap();
+    drop(sender);
+    let lane = channel.core.lane(0).unwrap();
+    let lock = lane.taking.lock.try_lock(Holder::Resizer).unwrap();
+    assert_eq!(receiver.try_recv().unwrap_err(), TryRecvError::Empty);
+    assert!(lock.unlock().0, "who found it locked has left its mark");
+    assert_eq!(*receiver.recv().unwrap(), *b"one");
+    assert_eq!(receiver.recv().unwrap_err(), RecvError::Disconnected);
+}
+
+#[test]
+fn what_the_dead_had_in_hand_is_received_before_the_end() {
+    let channel = channel();
+    let mut sender = channel.sender().unwrap();
+    let (mut dead, mut heir) = (channel.receiver().unwrap(), channel.receiver().unwrap());
+    sender.send(b"in hand").unwrap();
+    std::mem::forget(dead.recv().unwrap());
+    drop(sender);
+    die(&channel, dead);
+    unless_it_sleeps_on(move || {
+        assert_eq!(*heir.recv().unwrap(), *b"in hand");
+        assert_eq!(heir.recv().unwrap_err(), RecvError::Disconnected);
+    });
+}
+
+#[test]
+fn the_end_comes_when_the_last_message_is_done_with() {
+    let channel = channel();
+    let mut sender = channel.sender().unwrap();
+    let (mut busy, mut idle) = (channel.receiver().unwrap(), channel.receiver().unwrap());
+    sender.send(b"takes its time").unwrap();
+    let in_hand = busy.recv().unwrap();
+    drop(sender);
+    assert_eq!(idle.try_recv().unwrap_err(), TryRecvError::Empty, "it may come back");
+    let ending = thread::spawn(move || idle.recv().map(|message| message.to_vec()));
+    until_asleep(|| channel.view().receiver_waits.parks);
+    drop(in_hand);
+    assert_eq!(unless_it_sleeps_on(move || ending.join().unwrap()), Err(RecvError::Disconnected));
+    assert_eq!(busy.recv().unwrap_err(), RecvError::Disconnected, "its own do not keep it");
+}
+
+#[test]
+fn what_was_forgotten_comes_again_when_its_receiver_has_left() {
+    let channel = channel();
+    let mut sender = channel.sender().unwrap();
+    let (mut forgetful, mut other) = (channel.receiver().unwrap(), channel.receiver().unwrap());
+    sender.send(b"forgotten").unwrap();
+    std::mem::forget(forgetful.recv().unwrap());
+    drop(forgetful);
+    drop(sender);
+    unless_it_sleeps_on(move || {
+        assert_eq!(*other.recv().unwrap(), *b"forgotten");
+        assert_eq!(other.recv().unwrap_err(), RecvError::Disconnected);
+    });
+    let _the_seat_is_free = (0..16).map(|_| channel.receiver().unwrap()).collect::<Vec<_>>();
+}
+
+#[test]
+fn a_newcomer_wakes_others_for_what_it_gives_back() {
+    let channel = channel();
+    let mut sender = channel.sender().unwrap();
+    let (mut dead, mut sleeper) = (channel.receiver().unwrap(), channel.receiver().unwrap());
+    sender.send(b"in hand").unwrap();
+    std::mem::forget(dead.recv().unwrap());
+    unless_it_sleeps_on(move || {
+        let sleeping = thread::spawn(move || sleeper.recv().map(|message| message.to_vec()));
+        until_asleep(|| channel.view().receiver_waits.parks);
+        die(&channel, dead);
+        let _takes_the_seat_and_receives_nothing = channel.receiver().unwrap();
+        assert_eq!(sleeping.join().unwrap().unwrap(), b"in hand");
+        drop(sender);
+    });
+}
+
+#[test]
+fn a_sweep_takes_no_room_from_the_sender() {
+    let channel = channel();
+    let mut sender = channel.sender().unwrap();
+    let (dead, mut receiver) = (channel.receiver().unwrap(), channel.receiver().unwrap());
+    while sender.try_send(&[0; 64]).is_ok() {}
+    while receiver.try_recv().is_ok() {}
+    die(&channel, dead);
+    assert_eq!(channel.core.sweep_seats(), None, "one is left");
+    sender.try_send(&[0; 64]).unwrap();
+}
+
+#[test]
+fn a_message_that_cannot_be_given_back_now_stays_with_who_left_it() {
+    let channel = channel();
+    let mut sender = channel.sender().unwrap();
+    let mut typed = channel.typed_receiver::<u64>().unwrap();
+    sender.send(b"no such value").unwrap();
+    sender.send(&7u64.to_ne_bytes()).unwrap();
+    let wrong = RecvError::WrongSize { bytes: 13, expected: 8 };
+    assert_eq!(typed.recv().unwrap_err(), wrong);
+    {
+        // Taken again while nobody is there, left again while somebody is.
+        let bytes = typed.recv_bytes().unwrap();
+        let lane = channel.core.lane(0).unwrap();
+        let lock = lane.taking.lock.try_lock(Holder::Resizer).unwrap();
+        assert_eq!(*bytes, *b"no such value");
+        bytes.leave();
+        let _marked = lock.unlock();
+    }
+    assert_eq!(typed.recv().unwrap_err(), wrong);
+    assert_eq!(*typed.recv_bytes().unwrap(), *b"no such value");
+    assert_eq!(*typed.recv().unwrap(), 7);
+}
+
+#[test]
+fn the_death_of_the_last_makes_room_for_another() {
+    let channel = channel();
+    let mut sender = channel.sender().unwrap();
+    let (mut draining, dead) = (channel.receiver().unwrap(), channel.receiver().unwrap());
+    sender.send(b"one").unwrap();
+    draining.close();
+    die(&channel, dead);
+    assert_eq!(channel.core.sweep_seats(), None);
+    assert!(sender.send(b"two").is_err(), "those that are left take no more");
+    assert_eq!(*draining.recv().unwrap(), *b"one");
+    drop(draining);
+    assert!(sender.send(b"three").is_err());
+    let last = channel.receiver().unwrap();
+    sender.send(b"four").unwrap();
+    die(&channel, last);
+    assert_eq!(channel.core.sweep_seats(), Some(std::process::id()));
+    sender.send(b"as if nobody had come yet").unwrap();
+}
