@@ -1,12 +1,14 @@
 //! Tidegate between two processes.
 
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tidegate::channel::RecvError;
+use tidegate::telemetry::Sampler;
 use tidegate::{Channel, ChannelOptions, Receiver, Sender, WaitStrategy};
 
 use crate::child::Child;
@@ -92,7 +94,60 @@ pub fn one_way<R: Serialize>(
     (ring_bytes, batch): (u64, usize),
     role: impl Fn(Role) -> R,
 ) -> anyhow::Result<Vec<Sample>> {
-    let (name, channel) = create(load.bytes, ring_bytes)?;
+    one_way_of(cores, load, (ring_bytes, batch), role, |_| ())
+}
+
+/// As [`one_way`] with single messages, while this process samples the channel's telemetry every millisecond.
+///
+/// # Errors
+/// As [`one_way`].
+pub fn one_way_sampled<R: Serialize>(
+    cores: Cores,
+    load: &Load,
+    ring_bytes: u64,
+    role: impl Fn(Role) -> R,
+) -> anyhow::Result<Vec<Sample>> {
+    one_way_of(cores, load, (ring_bytes, 1), role, Sampling::start)
+}
+
+/// A thread that samples a channel until it is dropped.
+struct Sampling {
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<u64>>,
+}
+
+impl Sampling {
+    fn start(channel: &Channel) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (mut sampler, stopped) = (Sampler::new(channel), Arc::clone(&stop));
+        let thread = std::thread::spawn(move || {
+            let mut arrived = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(1));
+                arrived += sampler.sample().arrived_messages;
+            }
+            arrived
+        });
+        Self { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Sampling {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _messages_seen = self.thread.take().map(std::thread::JoinHandle::join);
+    }
+}
+
+fn one_way_of<R: Serialize, O>(
+    cores: Cores,
+    load: &Load,
+    (ring_bytes, batch): (u64, usize),
+    role: impl Fn(Role) -> R,
+    observe: impl FnOnce(&Channel) -> O,
+) -> anyhow::Result<Vec<Sample>> {
+    let (name, channel) = create(cores, load.bytes, ring_bytes)?;
+    let _observer = observe(&channel);
     let mut receiver = channel.receiver()?;
     let sender = Role::Sender { channel: name, load: *load, batch, core: cores.far };
     let child = Child::spawn(&role(sender), Stdio::null(), Stdio::null())?;
@@ -127,8 +182,8 @@ pub fn ping_pong<R: Serialize>(
     ring_bytes: u64,
     role: impl Fn(Role) -> R,
 ) -> anyhow::Result<Vec<Sample>> {
-    let (ping, pings) = create(load.bytes, ring_bytes)?;
-    let (pong, pongs) = create(load.bytes, ring_bytes)?;
+    let (ping, pings) = create(cores, load.bytes, ring_bytes)?;
+    let (pong, pongs) = create(cores, load.bytes, ring_bytes)?;
     let mut sender = pings.sender()?;
     let mut receiver = pongs.receiver()?;
     let echo = Role::Echo { ping, pong, core: cores.far };
@@ -162,13 +217,20 @@ fn send_batches(sender: &mut Sender, load: &Load, batch: usize) -> anyhow::Resul
     })
 }
 
-/// A channel for two processes that spin, so that what is timed is the ring and not the kernel.
-fn create(message_bytes: usize, ring_bytes: u64) -> anyhow::Result<(String, Channel)> {
-    static CREATED: AtomicU64 = AtomicU64::new(0);
-    let name = format!("bench-{}-{}", std::process::id(), CREATED.fetch_add(1, Ordering::Relaxed));
-    let options = ChannelOptions::default().ring_bytes(ring_bytes).ring_bytes_max(ring_bytes).senders_max(1);
+/// A name that no other channel has.
+pub(crate) fn new_name() -> String {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    format!("bench-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A channel for two processes that spin, so that what is timed is the ring and not the kernel; on one core they cannot.
+fn create(cores: Cores, message_bytes: usize, ring_bytes: u64) -> anyhow::Result<(String, Channel)> {
+    let name = new_name();
+    let options = ChannelOptions::default().ring_bytes(ring_bytes).ring_bytes_max(ring_bytes).senders_max(1).blocks(4);
     let channel = options.message_bytes_max(u32::try_from(message_bytes)?).create(&name)?;
-    channel.set_wait_strategy(WaitStrategy::Spin);
+    if cores.near != cores.far {
+        channel.set_wait_strategy(WaitStrategy::Spin);
+    }
     Ok((name, channel))
 }
 

@@ -7,9 +7,13 @@
 pub mod channel;
 pub mod child;
 pub mod cores;
+pub mod cpu;
+pub mod fan;
 pub mod floor;
 pub mod load;
 pub mod machine;
 pub mod options;
+pub mod picture;
+pub mod processes;
 pub mod report;
 pub mod rounds;

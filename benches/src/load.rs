@@ -114,7 +114,8 @@ pub fn consume(load: &Load, mut receive: impl FnMut() -> anyhow::Result<u64>) ->
     while more {
         more = next()?;
     }
-    Ok(vec![Sample { quantity: Quantity::Message, ns: elapsed_ns / messages as f64 }])
+    let all = expected / load.words();
+    Ok(vec![Sample { quantity: Quantity::Message, ns: elapsed_ns / messages as f64 }, Sample::messages(all)])
 }
 
 /// Calls `exchange` with the sequence number of each message, for the [`sum`] of what came back; yields the median
@@ -148,6 +149,8 @@ pub fn round_trips(load: &Load, mut exchange: impl FnMut(u64) -> anyhow::Result<
     Ok(vec![
         Sample { quantity: Quantity::RoundTripP50, ns: percentile(50) },
         Sample { quantity: Quantity::RoundTripP99, ns: percentile(99) },
+        // There and back.
+        Sample::messages(2 * (load.warm_up_messages + recorded as u64)),
     ])
 }
 
@@ -180,7 +183,7 @@ mod tests {
         let sent = messages();
         let mut left = sent.iter();
         let samples = consume(&LOAD, || Ok(sum(left.next().unwrap()))).unwrap();
-        assert_eq!(samples.len(), 1);
+        assert_eq!(samples.len(), 2);
         assert!(left.next().is_none(), "the end came before the last message");
     }
 

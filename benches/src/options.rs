@@ -21,6 +21,9 @@ pub struct RunOptions {
     /// Measures only the cases whose name has this text in it, and the reference
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// Draws the ratios into this file, as an SVG
+    #[arg(long, value_name = "FILE")]
+    plot: Option<std::path::PathBuf>,
     /// What this process does as the child of another
     #[arg(long, hide = true)]
     role: Option<String>,
@@ -55,6 +58,16 @@ impl RunOptions {
     /// Whether the case of `system` and `setting` is wanted.
     pub fn wants(&self, system: &str, setting: &str) -> bool {
         self.only.as_ref().is_none_or(|only| format!("{system} {setting}").contains(only))
+    }
+
+    /// Where a picture is wanted.
+    pub fn plot(&self) -> Option<&std::path::Path> {
+        self.plot.as_deref()
+    }
+
+    /// Whether this is a short run.
+    pub fn quick(&self) -> bool {
+        self.quick
     }
 
     /// Whether a program reads the report.

@@ -74,6 +74,12 @@ impl ReportRow {
         Some(Self { row: row.clone(), ns, messages_per_s, ratio })
     }
 
+    /// What it is of.
+    pub fn label(&self) -> String {
+        let [system, setting, what, ..] = self.cells();
+        format!("{system}, {setting}, {what}")
+    }
+
     fn cells(&self) -> [String; 8] {
         let RowKey { system, setting, quantity } = &self.row.key;
         let ratio = |text: fn(&Summary) -> String| self.ratio.as_ref().map_or_else(String::new, text);
@@ -84,6 +90,8 @@ impl ReportRow {
                 Quantity::Message => "message",
                 Quantity::RoundTripP50 => "round trip p50",
                 Quantity::RoundTripP99 => "round trip p99",
+                Quantity::Cpu => "CPU a message",
+                Quantity::Messages => "messages",
             }
             .into(),
             self.messages_per_s.map_or_else(String::new, |rate| digits(rate / 1e6)),

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::cpu;
+
 /// What is measured, in nanoseconds; less is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -12,6 +14,10 @@ pub enum Quantity {
     RoundTripP50,
     /// 99th percentile of it.
     RoundTripP99,
+    /// CPU time a message takes, of all processes, their start and end included.
+    Cpu,
+    /// No time: the messages that were sent in all, by which CPU time is divided.
+    Messages,
 }
 
 /// A figure measured in one round.
@@ -21,6 +27,13 @@ pub struct Sample {
     pub quantity: Quantity,
     /// The figure.
     pub ns: f64,
+}
+
+impl Sample {
+    /// The messages that were sent in all.
+    pub fn messages(messages: u64) -> Self {
+        Self { quantity: Quantity::Messages, ns: messages as f64 }
+    }
 }
 
 /// Something to measure once a round.
@@ -63,7 +76,13 @@ pub fn run(rounds: u32, cases: &mut [Case]) -> anyhow::Result<Vec<Row>> {
     for round in 1..=rounds {
         eprintln!("round {round} of {rounds}");
         for case in &mut *cases {
-            let samples = (case.measure)().map_err(|e| e.context(format!("{}, {}", case.system, case.setting)))?;
+            let context = |e: anyhow::Error| e.context(format!("{}, {}", case.system, case.setting));
+            let before = cpu::used()?;
+            let mut samples = (case.measure)().map_err(context)?;
+            let used_ns = (cpu::used()? - before).as_nanos() as f64;
+            for sample in samples.iter_mut().filter(|sample| sample.quantity == Quantity::Messages) {
+                *sample = Sample { quantity: Quantity::Cpu, ns: used_ns / sample.ns };
+            }
             for Sample { quantity, ns } in samples {
                 let key = RowKey { system: case.system, setting: case.setting.clone(), quantity };
                 match rows.iter_mut().find(|row| row.key == key) {

@@ -1,9 +1,12 @@
 //! A queue between two threads of this process.
 
-use std::thread;
+use std::sync::Barrier;
+use std::thread::{self, ScopedJoinHandle};
+use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use tidegate_benches::cores::{Cores, Pinned};
+use tidegate_benches::fan::{self, Fan, Tally};
 use tidegate_benches::load::{self, Load};
 use tidegate_benches::rounds::Sample;
 
@@ -58,4 +61,52 @@ where
 #[inline]
 fn sum_of_words(message: &[u64]) -> u64 {
     message.iter().fold(0, |sum, word| sum.wrapping_add(*word))
+}
+
+/// Time a message takes from all the sending threads to all the receiving ones.
+pub(crate) fn fan<Q>(fan: &Fan, capacity: usize) -> Result<Vec<Sample>>
+where
+    Q: Queue<u64>,
+    Q::Sender: Clone,
+    Q::Receiver: Clone,
+{
+    let (sender, receiver) = Q::bounded(capacity);
+    let start = Barrier::new(fan.senders + fan.receivers + 1);
+    thread::scope(|scope| {
+        let start = &start;
+        let receiving: Vec<_> = (0..fan.receivers)
+            .map(|_| {
+                let mut receiver = receiver.clone();
+                scope.spawn(move || -> Result<Tally> {
+                    let _pinned = fan.core.map(Pinned::to).transpose()?;
+                    start.wait();
+                    let mut tally = Tally::default();
+                    while let Ok(message) = Q::recv(&mut receiver) {
+                        tally.add(message);
+                    }
+                    Ok(tally)
+                })
+            })
+            .collect();
+        let sending: Vec<_> = (0..fan.senders as u64)
+            .map(|number| {
+                let mut sender = sender.clone();
+                scope.spawn(move || -> Result<Tally> {
+                    let _pinned = fan.core.map(Pinned::to).transpose()?;
+                    start.wait();
+                    fan::produce(fan, number, |message| Ok(Q::send(&mut sender, message)?))
+                })
+            })
+            .collect();
+        drop((sender, receiver));
+        start.wait();
+        let began = Instant::now();
+        let join = |thread: ScopedJoinHandle<'_, Result<Tally>>| {
+            thread.join().map_err(|_| anyhow!("another thread panicked"))?
+        };
+        let received = receiving.into_iter().map(join).collect::<Result<Vec<_>>>()?;
+        let elapsed = began.elapsed();
+        let sent = sending.into_iter().map(join).collect::<Result<Vec<_>>>()?;
+        fan::samples(fan, elapsed, &sent, &received)
+    })
 }
