@@ -154,12 +154,15 @@ fn one_way_of<R: Serialize, O>(
     await_peer(&mut receiver)?;
     let pinned = Pinned::to(cores.near)?;
     let samples = if batch > 1 {
-        let mut sums = std::collections::VecDeque::with_capacity(batch);
+        let (mut sums, mut next) = (Vec::with_capacity(batch), 0);
         load::consume(load, || {
-            if sums.is_empty() {
+            if next == sums.len() {
+                sums.clear();
                 sums.extend(receiver.recv_batch(batch)?.iter().map(load::sum));
+                next = 0;
             }
-            sums.pop_front().context("a batch is not empty")
+            next += 1;
+            Ok(sums[next - 1])
         })?
     } else {
         load::consume(load, || {

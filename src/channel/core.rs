@@ -45,7 +45,6 @@ pub struct Channel {
 }
 
 /// One mapping of a channel, shared by the handles and endpoints made from it.
-#[derive(Debug)]
 pub(crate) struct Core {
     // Dropped in this order: the name first, so that nobody finds a channel that is about to go.
     _name: Option<NameEntry>,
@@ -162,6 +161,12 @@ impl Channel {
     /// The kernel does not tell (`fstat(2)`).
     pub fn resident_bytes(&self) -> Result<u64, ChannelError> {
         Ok(self.core.segment.resident_bytes()?)
+    }
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").field("geometry", &self.geometry).finish_non_exhaustive()
     }
 }
 

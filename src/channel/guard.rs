@@ -14,13 +14,12 @@ use crate::ring::consumer::Frame;
 ///
 /// A sender that keeps the protocol does not touch the bytes while the guard lives. In a channel shared with a process
 /// that you do not trust, copy them before you check them.
-#[derive(Debug)]
 pub struct Guard<'a> {
     pub(super) receiver: &'a mut Receiver,
     pub(super) lane: usize,
     pub(super) frame: Frame,
     /// Of a loan, the block that it is in.
-    block: usize,
+    pub(super) block: usize,
 }
 
 impl<'a> Guard<'a> {
@@ -62,6 +61,12 @@ impl<'a> Guard<'a> {
         } else {
             Held::copy(self.to_vec(), place)
         }
+    }
+}
+
+impl std::fmt::Debug for Guard<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guard").field("lane", &self.lane).field("len", &self.len()).finish_non_exhaustive()
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Lanes {
     pub(super) all: Vec<ReceiverLane>,
     /// The one that is looked at first, so that no sender is starved by another.
     next: usize,
+    /// Messages of that one received in a row.
+    run: u32,
     /// Where receivers compete: a frame that was taken and left, and that could not be given back yet.
     left: Option<(usize, Frame)>,
     /// When seats of the dead were last looked for, and frames taken since.
@@ -31,6 +33,8 @@ pub(super) struct Lanes {
     core: Arc<Core>,
 }
 
+/// Messages of one lane that are received in a row while others may wait.
+const RUN_MAX: u32 = 64;
 /// Frames taken between two looks at the clock.
 const TAKEN_BETWEEN_LOOKS: u32 = 1024;
 
@@ -59,8 +63,9 @@ enum Reader {
 }
 
 impl Lanes {
-    pub(super) fn new(all: Vec<ReceiverLane>, core: Arc<Core>) -> Self {
-        Self { all, next: 0, left: None, swept_ns: 0, taken: 0, core }
+    /// `next` is the lane to begin with: receivers that compete begin with different ones.
+    pub(super) fn new(all: Vec<ReceiverLane>, next: usize, core: Arc<Core>) -> Self {
+        Self { all, next, run: 0, left: None, swept_ns: 0, taken: 0, core }
     }
 
     #[inline]
@@ -130,6 +135,16 @@ impl Lanes {
         }
     }
 
+    /// The next frame of an only lane that is read in order, if it is there now and no loan; for the others [`Lanes::peek`]
+    /// is to be asked.
+    #[inline]
+    pub(super) fn glance(&self) -> Option<Frame> {
+        match self.all.as_slice() {
+            [ReceiverLane { reader: Reader::InOrder(consumer), .. }] => consumer.glance(),
+            _ => None,
+        }
+    }
+
     /// Whether the last look at a lane says nothing, since somebody else was at it.
     pub(super) fn any_busy(&self) -> bool {
         self.all.iter().any(ReceiverLane::is_busy)
@@ -167,14 +182,22 @@ impl Lanes {
             }
         }
         let lanes = self.all.len();
+        self.next %= lanes.max(1);
         for step in 0..lanes {
             let lane = if self.next + step < lanes { self.next + step } else { self.next + step - lanes };
             let found = self.all[lane].peek(lane);
-            if !matches!(found, Ok(None)) {
-                // A lane that cannot be read does not stand before the others for ever.
-                self.next = if lane + 1 < lanes { lane + 1 } else { 0 };
-                return found;
+            if matches!(found, Ok(None)) {
+                self.run = 0;
+                continue;
             }
+            // A lane is read some way along its lines, but does not stand before the others for ever.
+            self.run += 1;
+            let stays = self.run < RUN_MAX && found.is_ok();
+            self.next = if stays { lane } else { (lane + 1) % lanes };
+            if !stays {
+                self.run = 0;
+            }
+            return found;
         }
         Ok(None)
     }

@@ -20,11 +20,11 @@ use crate::shm::window::Shared;
 use crate::sync::wait::{WaitPoint, burst, wait};
 
 /// Messages in a row after which a sender is taken to be streaming.
-const STREAK_MIN: u32 = 16;
+pub(super) const STREAK_MIN: u32 = 16;
 /// Pauses, at most, before a streaming sender is looked after again: some microseconds. A receiver at its heels would
 /// take from it, with every message, the line that it is about to write. It pauses once for each message of the streak,
 /// which is about as long as the streak took, so the lead that the sender gets doubles until it is large enough.
-const LEAD_PAUSES_MAX: u32 = 256;
+pub(super) const LEAD_PAUSES_MAX: u32 = 256;
 
 /// Receives the messages of every sender. Closing is dropping.
 #[derive(Debug)]
@@ -82,7 +82,8 @@ impl Receiver {
 
     fn new(core: &Arc<Core>, place: Place, lanes: Vec<ReceiverLane>) -> Result<Self, ChannelError> {
         let waits = core.receiver_waits(usize::from(place.seat().unwrap_or(0)))?;
-        let (lanes, core) = (Lanes::new(lanes, Arc::clone(core)), Arc::clone(core));
+        let seat = usize::from(place.seat().unwrap_or(0));
+        let (lanes, core) = (Lanes::new(lanes, seat, Arc::clone(core)), Arc::clone(core));
         let place = Arc::new(place);
         Ok(Self { lanes, frames: Vec::new(), streak: 0, closed: false, peers_checked_ns: 0, waits, place, core })
     }
@@ -165,10 +166,26 @@ impl Receiver {
         self.core.wake_senders();
     }
 
-    #[inline]
+    /// The message that is there now, nearly always, and else whatever [`Receiver::find`] finds. In parts, so that they stay
+    /// in registers.
+    #[inline(always)]
     fn recv_until(&mut self, deadline_ns: Option<u64>) -> Result<Guard<'_>, RecvError> {
+        let (lane, frame, block) = match self.lanes.glance() {
+            Some(frame) => {
+                self.streak = self.streak.saturating_add(1);
+                (0, frame, 0)
+            }
+            None => self.find(deadline_ns)?,
+        };
+        Ok(Guard { receiver: self, lane, frame, block })
+    }
+
+    /// The next message's lane, frame and block, waiting for it.
+    #[inline(never)]
+    fn find(&mut self, deadline_ns: Option<u64>) -> Result<(usize, Frame, usize), RecvError> {
         let (lane, frame) = self.next_frame(deadline_ns)?;
-        Ok(self.guard(lane, frame)?)
+        let block = if frame.is_loan() { self.lanes.begin_read(lane, frame)? } else { 0 };
+        Ok((lane, frame, block))
     }
 
     #[inline]

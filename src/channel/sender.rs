@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::channel::core::{Core, StructureLock};
 use crate::channel::error::{ChannelError, SendError, TrySendError};
 use crate::channel::lanes::ReceiverLane;
+use crate::channel::receiver::{LEAD_PAUSES_MAX, STREAK_MIN};
 use crate::channel::slab::Block;
 use crate::channel::{place, presence, resize};
 use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -34,6 +35,8 @@ pub struct Sender {
     number: usize,
     sender_wait: Shared<WaitPoint>,
     membership: Membership,
+    /// Messages sent when it last found its ring full.
+    full_at: u64,
     /// When it last looked whether the receiver lives.
     peers_checked_ns: u64,
     /// When it last looked whether dead processes have blocks.
@@ -82,6 +85,7 @@ impl Sender {
                         number: lane,
                         sender_wait,
                         membership,
+                        full_at: 0,
                         peers_checked_ns: 0,
                         blocks_checked_ns: 0,
                         core: Arc::clone(core),
@@ -247,6 +251,11 @@ impl Sender {
 
     #[cold]
     pub(super) fn wait_for_room(&mut self, len: usize, deadline_ns: Option<u64>) -> Result<Room, SendError> {
+        let streak = self.producer.messages().wrapping_sub(self.full_at);
+        if streak >= u64::from(STREAK_MIN) {
+            (0..streak.min(LEAD_PAUSES_MAX.into())).for_each(|_| std::hint::spin_loop());
+        }
+        self.full_at = self.producer.messages();
         self.wait_until(deadline_ns, |sender| sender.try_reserve(len))
     }
 

@@ -40,7 +40,8 @@ struct Batch {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reservation {
     position: u64,
-    len: u32,
+    /// As wide as a register: half of one, written and read back whole, would wait for every store before it.
+    len: u64,
 }
 
 impl Reservation {
@@ -53,7 +54,7 @@ impl Reservation {
     /// Bytes of the payload.
     #[inline]
     pub(crate) fn len(self) -> u32 {
-        self.len
+        self.len as u32
     }
 }
 
@@ -154,7 +155,7 @@ impl Producer {
             self.ring.word(&self.area, self.position).store(FrameHeader::Pad.to_word(), Release);
             self.position += pad;
         }
-        Ok(Reservation { position: self.position, len })
+        Ok(Reservation { position: self.position, len: len.into() })
     }
 
     #[inline]
@@ -202,8 +203,11 @@ impl Producer {
 
     #[cold]
     fn collect(&self, bytes: u64, mut on_event: impl FnMut(Event)) -> Option<u64> {
-        let lock = self.lane.taking.lock.try_lock(Holder::Producer)?;
         let (lane, area, classes) = (&self.lane, &self.area, &self.classes);
+        if self.when_full == WhenFull::Wait && !taker::may_collect(lane, area, classes) {
+            return None;
+        }
+        let lock = self.lane.taking.lock.try_lock(Holder::Producer)?;
         let position = match self.when_full {
             WhenFull::Wait => taker::collect(lane, area, classes, &lock),
             WhenFull::DropOldest => {
@@ -273,14 +277,14 @@ impl Producer {
     /// Publishes the first `len` bytes of the reservation made last.
     #[inline]
     pub(crate) fn commit(&mut self, reservation: Reservation, len: u32) {
-        debug_assert!(len <= reservation.len && reservation.position == self.position);
+        debug_assert!(len <= reservation.len() && reservation.position == self.position);
         self.commit_frame(frame_bytes(len), FrameHeader::Data { len });
     }
 
     /// Publishes a loan of `len` bytes, in the block whose number the reservation made last was filled with.
     #[cfg(not(loom))]
     pub(crate) fn commit_loan(&mut self, reservation: Reservation, len: u32) {
-        debug_assert!(LOAN_LEN == reservation.len && reservation.position == self.position);
+        debug_assert!(LOAN_LEN == reservation.len() && reservation.position == self.position);
         self.commit_frame(frame_bytes(LOAN_LEN), FrameHeader::Loan { len });
     }
 
@@ -304,7 +308,7 @@ impl Producer {
     /// Adds the first `len` bytes of the reservation made last to the batch: B1.
     #[inline]
     pub(crate) fn append(&mut self, reservation: Reservation, len: u32) {
-        debug_assert!(len <= reservation.len && reservation.position == self.position);
+        debug_assert!(len <= reservation.len() && reservation.position == self.position);
         let header = FrameHeader::Data { len };
         match self.batch {
             None => self.batch = Some(Batch { position: self.position, header }),
@@ -367,6 +371,12 @@ impl Producer {
         self.publish();
         // M5: Release, so that a resizer that sees no offer sees the new ring's epoch and cursor (edge `moved`).
         self.lane.shape.offer.store(Offer::None.to_word(), Release);
+    }
+
+    /// Messages committed so far.
+    #[cfg(not(loom))]
+    pub(crate) fn messages(&self) -> u64 {
+        self.messages
     }
 
     /// Bytes of the ring that is written now.

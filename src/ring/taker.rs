@@ -303,6 +303,13 @@ pub(super) fn walk_frames<'a>(
     Ok(())
 }
 
+/// Whether [`collect`] may find something, for the producer, without the lock: only it writes over what stands there.
+pub(crate) fn may_collect(lane: &Lane, area: &Window, classes: &std::ops::RangeInclusive<u8>) -> bool {
+    let Ok(walk) = Walk::from_word(lane.consumer().cursor.load(Relaxed), classes) else { return false };
+    let header = FrameHeader::from_word(walk.ring.word(area, walk.position).load(Relaxed));
+    !matches!(header, Some(FrameHeader::Data { .. } | FrameHeader::Loan { .. } | FrameHeader::Taken { .. }))
+}
+
 /// D1: gives the bytes of frames that are done, up to the first that is not, back to the producer. Returns the position
 /// that it may write up to a ring's bytes beyond.
 pub(crate) fn collect(

@@ -63,6 +63,16 @@ mod mapped {
         }
     }
 
+    /// Whether the CPU has CLFLUSHOPT (Intel SDM, CPUID leaf 7, EBX bit 23).
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    fn can_flush() -> bool {
+        use std::arch::x86_64::{__cpuid, __cpuid_count};
+        use std::sync::OnceLock;
+        static CAN_FLUSH: OnceLock<bool> = OnceLock::new();
+        *CAN_FLUSH.get_or_init(|| __cpuid(0).eax >= 7 && __cpuid_count(7, 0).ebx >> 23 & 1 == 1)
+    }
+
     /// A range of bytes in a segment, addressed by offset.
     #[derive(Debug, Clone)]
     pub(crate) struct Window {
@@ -111,6 +121,20 @@ mod mapped {
             }
             #[cfg(not(target_arch = "x86_64"))]
             let _no_stable_intrinsic_here = offset;
+        }
+
+        /// Puts the line at `offset` out of every cache, where the CPU can do so without waiting for it (CLFLUSHOPT).
+        #[inline]
+        pub(crate) fn flush(&self, offset: usize) {
+            #[cfg(target_arch = "x86_64")]
+            if can_flush() && offset < self.len {
+                let line = self.base.as_ptr().wrapping_add(offset);
+                // SAFETY: the CPU has the instruction, and the line is mapped: it is inside the window (just checked). What
+                // memory holds, as anybody reads it, is the same before and after.
+                unsafe { std::arch::asm!("clflushopt [{0}]", in(reg) line, options(nostack, preserves_flags)) };
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            let _no_such_instruction_here = offset;
         }
 
         /// The bytes at `offset`.
@@ -175,6 +199,8 @@ mod model {
         }
 
         pub(crate) fn prefetch(&self, _offset: usize) {}
+
+        pub(crate) fn flush(&self, _offset: usize) {}
 
         pub(crate) fn load_payload(&self, offset: usize) -> u64 {
             // SAFETY: loom fails the model if a write to the cell is not ordered before or after this read.

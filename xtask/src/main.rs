@@ -19,6 +19,7 @@ benchmarks (NAME --help tells their arguments):
 const TESTS: &[(&str, &[&str])] = &[
     ("tests of every crate", &["test", "--workspace", "--all-targets"]),
     ("documentation examples", &["test", "--workspace", "--doc"]),
+    ("a hundred million messages", &["test", "--release", "--package", "tidegate", "--test", "long"]),
 ];
 
 /// Benchmarks by name, and the manifest of each one's crate from the project's root.
