@@ -7,10 +7,11 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use futures_sink::Sink;
 
+use crate::channel::claim::{Claim, Room};
 use crate::channel::error::{RecvError, SendError};
 use crate::channel::guard::Guard;
 use crate::channel::receiver::Receiver;
-use crate::channel::sender::{Claim, Room, Sender, dead_receiver};
+use crate::channel::sender::{Sender, dead_receiver};
 use crate::ring::consumer::Frame;
 use crate::shm::window::Shared;
 use crate::sync::clock::now_ns;

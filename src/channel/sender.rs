@@ -1,10 +1,10 @@
 //! The sending endpoint.
 
 use std::cell::RefCell;
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::channel::claim::{Claim, Long, Room};
 use crate::channel::core::{Core, StructureLock};
 use crate::channel::error::{ChannelError, SendError, TrySendError};
 use crate::channel::lanes::ReceiverLane;
@@ -30,7 +30,7 @@ const SPOILT_MAX: u32 = 4;
 /// Sends messages, in order. Closing is dropping.
 #[derive(Debug)]
 pub struct Sender {
-    producer: Producer,
+    pub(super) producer: Producer,
     lane: Shared<Lane>,
     number: usize,
     sender_wait: Shared<WaitPoint>,
@@ -42,28 +42,6 @@ pub struct Sender {
     /// When it last looked whether dead processes have blocks.
     blocks_checked_ns: u64,
     core: Arc<Core>,
-}
-
-/// Room for one message, to fill in place. Dropping it without [`Claim::commit`] sends nothing.
-#[derive(Debug)]
-pub struct Claim<'a> {
-    sender: &'a mut Sender,
-    room: Room,
-}
-
-/// Room for one message.
-#[derive(Debug)]
-pub(super) struct Room {
-    reservation: Reservation,
-    /// For a message that is too long for the ring. Boxed, since most are not.
-    long: Option<Box<Long>>,
-}
-
-/// Room for a long message.
-#[derive(Debug)]
-struct Long {
-    block: Block,
-    len: usize,
 }
 
 impl Sender {
@@ -283,7 +261,7 @@ impl Sender {
     /// The claim on what was reserved last.
     #[inline]
     pub(super) fn claimed(&mut self, room: Room) -> Claim<'_> {
-        Claim { sender: self, room }
+        Claim::new(self, room)
     }
 
     /// Sends the first `len` bytes of a block, by the frame reserved last.
@@ -345,7 +323,7 @@ impl Sender {
     }
 
     #[inline]
-    fn commit(&mut self, reservation: Reservation, len: u32) {
+    pub(super) fn commit(&mut self, reservation: Reservation, len: u32) {
         self.producer.commit(reservation, len);
         self.core.receiver_wait.event.notify();
     }
@@ -358,70 +336,6 @@ impl Drop for Sender {
         }
         presence::leave(&self.lane.shape.owner, self.membership.word());
         self.core.receiver_wait.event.wake_all();
-    }
-}
-
-impl Claim<'_> {
-    /// Sends what was filled in.
-    #[inline]
-    pub fn commit(self) {
-        let len = self.room.len();
-        self.commit_len(len);
-    }
-
-    /// Fills the claim with `message`, which is as long, and sends it.
-    #[inline]
-    pub(super) fn commit_copy(mut self, message: &[u8]) {
-        self.copy_from_slice(message);
-        self.commit();
-    }
-
-    /// Sends nothing, as dropping the claim does.
-    pub fn abort(self) {}
-
-    /// Sends the first `len` bytes of what was claimed.
-    ///
-    /// # Panics
-    /// Panics if `len` is more than was claimed.
-    #[inline]
-    pub fn commit_len(self, len: usize) {
-        assert!(len <= self.room.len(), "{len} bytes committed of {} claimed", self.room.len());
-        let Room { reservation, long } = self.room;
-        match long {
-            None => self.sender.commit(reservation, len as u32),
-            Some(long) => self.sender.commit_block(reservation, long.block, len),
-        }
-    }
-}
-
-impl Room {
-    #[inline]
-    fn len(&self) -> usize {
-        match &self.long {
-            None => self.reservation.len() as usize,
-            Some(long) => long.len,
-        }
-    }
-}
-
-impl Deref for Claim<'_> {
-    type Target = [u8];
-    #[inline]
-    fn deref(&self) -> &[u8] {
-        match &self.room.long {
-            None => self.sender.producer.payload(self.room.reservation),
-            Some(long) => long.block.bytes(long.len),
-        }
-    }
-}
-
-impl DerefMut for Claim<'_> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut [u8] {
-        match &mut self.room.long {
-            None => self.sender.producer.payload_mut(self.room.reservation),
-            Some(long) => long.block.bytes_mut(long.len),
-        }
     }
 }
 
