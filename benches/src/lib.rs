@@ -16,4 +16,5 @@ pub mod options;
 pub mod picture;
 pub mod processes;
 pub mod report;
+pub mod resizing;
 pub mod rounds;

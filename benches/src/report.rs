@@ -90,6 +90,7 @@ impl ReportRow {
                 Quantity::Message => "message",
                 Quantity::RoundTripP50 => "round trip p50",
                 Quantity::RoundTripP99 => "round trip p99",
+                Quantity::SendP999 => "send p99.9",
                 Quantity::Cpu => "CPU a message",
                 Quantity::Messages => "messages",
             }

@@ -14,6 +14,8 @@ pub enum Quantity {
     RoundTripP50,
     /// 99th percentile of it.
     RoundTripP99,
+    /// 99.9th percentile of the time that a send takes.
+    SendP999,
     /// CPU time a message takes, of all processes, their start and end included.
     Cpu,
     /// No time: the messages that were sent in all, by which CPU time is divided.

@@ -1,12 +1,15 @@
 //! The channel between two processes: throughput by message and ring size, and round trips, as ratios to the floor.
 
-use tidegate_benches::channel::{self, Role};
+use serde::{Deserialize, Serialize};
+use tidegate_benches::channel;
 use tidegate_benches::cores::Cores;
 use tidegate_benches::floor;
 use tidegate_benches::load::Load;
 use tidegate_benches::machine::Machine;
 use tidegate_benches::options::RunOptions;
+use tidegate_benches::picture;
 use tidegate_benches::report::Report;
+use tidegate_benches::resizing;
 use tidegate_benches::rounds::{self, Case, Quantity, RowKey};
 
 const ONE_WAY_BYTES: [usize; 3] = [8, 64, 1024];
@@ -17,17 +20,30 @@ const PING_PONG_RING_BYTES: u64 = 1 << 16;
 const BATCH: usize = 16;
 const FLOOR: &str = "floor";
 
+/// What a child process does.
+#[derive(Debug, Serialize, Deserialize)]
+enum Role {
+    Channel(channel::Role),
+    Resizing(resizing::Role),
+}
+
 fn main() -> anyhow::Result<()> {
     let options = RunOptions::from_args("ring", "Tidegate between two processes, as ratios to the floor");
-    if let Some(role) = options.role::<Role>()? {
-        return role.run();
+    match options.role::<Role>()? {
+        Some(Role::Channel(role)) => return role.run(),
+        Some(Role::Resizing(role)) => return role.run(),
+        None => {}
     }
     let (machine, cores) = (Machine::here(), Cores::choose()?);
     let mut cases = cases(&options, cores);
     cases.retain(|case| case.system == FLOOR || options.wants(case.system, &case.setting));
     let rows = rounds::run(options.rounds(), &mut cases)?;
     let names = ("ring", "the floor's round trip");
-    Report::new(names, (machine, cores), options.rounds(), &rows, floor_of).print(options.json())
+    let report = Report::new(names, (machine, cores), options.rounds(), &rows, floor_of);
+    if let Some(path) = options.plot() {
+        picture::draw(&report, path)?;
+    }
+    report.print(options.json())
 }
 
 fn cases(options: &RunOptions, cores: Cores) -> Vec<Case> {
@@ -42,7 +58,7 @@ fn cases(options: &RunOptions, cores: Cores) -> Vec<Case> {
         cases.push(Case {
             system: "Tidegate",
             setting: format!("{bytes} B"),
-            measure: Box::new(move || channel::ping_pong(cores, &load, PING_PONG_RING_BYTES, |role| role)),
+            measure: Box::new(move || channel::ping_pong(cores, &load, PING_PONG_RING_BYTES, Role::Channel)),
         });
     }
     for bytes in ONE_WAY_BYTES {
@@ -52,10 +68,18 @@ fn cases(options: &RunOptions, cores: Cores) -> Vec<Case> {
                 cases.push(Case {
                     system: "Tidegate",
                     setting: format!("{bytes} B, ring {ring}, {how}"),
-                    measure: Box::new(move || channel::one_way(cores, &load, (ring_bytes, batch), |role| role)),
+                    measure: Box::new(move || channel::one_way(cores, &load, (ring_bytes, batch), Role::Channel)),
                 });
             }
         }
+    }
+    for (resizes, setting) in [(false, "64 B, each send timed"), (true, "64 B, each send timed, resized every 10 ms")] {
+        let load = Load::for_ring(64, 1 << 20, window);
+        cases.push(Case {
+            system: "Tidegate",
+            setting: setting.into(),
+            measure: Box::new(move || resizing::one_way(cores, &load, resizes, Role::Resizing)),
+        });
     }
     cases
 }
@@ -63,7 +87,7 @@ fn cases(options: &RunOptions, cores: Cores) -> Vec<Case> {
 /// A message's time is a ratio to the floor's median round trip.
 fn floor_of(key: &RowKey) -> RowKey {
     let quantity = match key.quantity {
-        Quantity::Message => Quantity::RoundTripP50,
+        Quantity::Message | Quantity::SendP999 => Quantity::RoundTripP50,
         round_trip => round_trip,
     };
     RowKey { system: FLOOR, setting: String::new(), quantity }
