@@ -17,7 +17,9 @@ const LABEL_PIXELS: u32 = 520;
 /// # Errors
 /// The file cannot be written.
 pub fn draw(report: &Report, path: &Path) -> anyhow::Result<()> {
-    let timed = |row: &&ReportRow| row.row.key.quantity != Quantity::Cpu && row.ratio.is_some();
+    let timed = |row: &&ReportRow| {
+        !matches!(row.row.key.quantity, Quantity::Cpu | Quantity::CpuRoundTrip) && row.ratio.is_some()
+    };
     let rows: Vec<&ReportRow> = report.rows.iter().filter(timed).collect();
     let ratios = || rows.iter().filter_map(|row| row.ratio);
     let low = ratios().map(|ratio| ratio.min).fold(0.5, f64::min);

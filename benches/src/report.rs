@@ -92,6 +92,7 @@ impl ReportRow {
                 Quantity::RoundTripP99 => "round trip p99",
                 Quantity::SendP999 => "send p99.9",
                 Quantity::Cpu => "CPU a message",
+                Quantity::CpuRoundTrip => "CPU a message there or back",
                 Quantity::Messages => "messages",
             }
             .into(),

@@ -16,6 +16,8 @@ pub enum Quantity {
     RoundTripP99,
     /// 99.9th percentile of the time that a send takes.
     SendP999,
+    /// CPU time that a message of a round trip takes, of all processes, their start and end included.
+    CpuRoundTrip,
     /// CPU time a message takes, of all processes, their start and end included.
     Cpu,
     /// No time: the messages that were sent in all, by which CPU time is divided.
@@ -82,8 +84,10 @@ pub fn run(rounds: u32, cases: &mut [Case]) -> anyhow::Result<Vec<Row>> {
             let before = cpu::used()?;
             let mut samples = (case.measure)().map_err(context)?;
             let used_ns = (cpu::used()? - before).as_nanos() as f64;
+            let is_round_trip = samples.iter().any(|sample| sample.quantity == Quantity::RoundTripP50);
+            let quantity = if is_round_trip { Quantity::CpuRoundTrip } else { Quantity::Cpu };
             for sample in samples.iter_mut().filter(|sample| sample.quantity == Quantity::Messages) {
-                *sample = Sample { quantity: Quantity::Cpu, ns: used_ns / sample.ns };
+                *sample = Sample { quantity, ns: used_ns / sample.ns };
             }
             for Sample { quantity, ns } in samples {
                 let key = RowKey { system: case.system, setting: case.setting.clone(), quantity };

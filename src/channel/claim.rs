@@ -38,7 +38,7 @@ impl<'a> Claim<'a> {
 
 impl Claim<'_> {
     /// Sends what was filled in.
-    #[inline]
+    #[inline(always)]
     pub fn commit(self) {
         let len = self.room.len();
         self.commit_len(len);
@@ -58,7 +58,7 @@ impl Claim<'_> {
     ///
     /// # Panics
     /// Panics if `len` is more than was claimed.
-    #[inline]
+    #[inline(always)]
     pub fn commit_len(self, len: usize) {
         assert!(len <= self.room.len(), "{len} bytes committed of {} claimed", self.room.len());
         let Room { reservation, long } = self.room;

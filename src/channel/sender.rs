@@ -218,13 +218,31 @@ impl Sender {
         }
     }
 
-    #[inline]
+    /// The room that is there now, nearly always, and else whatever [`Sender::find_room`] finds. In parts, so that they stay
+    /// in registers.
+    #[inline(always)]
     pub(super) fn claim_until(&mut self, len: usize, deadline_ns: Option<u64>) -> Result<Claim<'_>, SendError> {
-        let room = match self.try_reserve(len) {
-            Err(TrySendError::Full) => self.wait_for_room(len, deadline_ns)?,
-            other => other?,
+        let Room { reservation, long } = match self.glance(len) {
+            Some(reservation) => Room { reservation, long: None },
+            None => self.find_room(len, deadline_ns)?,
         };
-        Ok(self.claimed(room))
+        Ok(self.claimed(Room { reservation, long }))
+    }
+
+    /// Room in the ring, if it is there now and nothing else is to be said.
+    #[inline(always)]
+    fn glance(&mut self, len: usize) -> Option<Reservation> {
+        let short = len <= RING_PAYLOAD_MAX as usize && len <= self.core.geometry.message_bytes_max as usize;
+        if short { self.reserve_in_ring(len as u32).ok() } else { None }
+    }
+
+    /// Room, waiting for it, or why there will be none.
+    #[inline(never)]
+    fn find_room(&mut self, len: usize, deadline_ns: Option<u64>) -> Result<Room, SendError> {
+        match self.try_reserve(len) {
+            Err(TrySendError::Full) => self.wait_for_room(len, deadline_ns),
+            other => Ok(other?),
+        }
     }
 
     #[cold]

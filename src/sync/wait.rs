@@ -24,7 +24,7 @@ pub enum WaitStrategy {
     Spin,
     /// Poll, giving the CPU to another runnable thread between polls (`sched_yield(2)`).
     SpinYield,
-    /// Poll for a while, then sleep.
+    /// Poll for a while, giving the CPU to another runnable thread now and then, then sleep.
     SpinPark {
         /// Nanoseconds of polling before the sleep.
         budget_ns: u32,
@@ -157,6 +157,8 @@ pub(crate) struct DeadlinePassed;
 const BURST_POLLS: u32 = 64;
 /// Polls between looks at the clock and the strategy word.
 const SPIN_POLLS: u32 = 64;
+/// Rounds of so many polls between two yields of a spinner that may park.
+const ROUNDS_BETWEEN_YIELDS: u32 = 4;
 /// How often a waiter looks whether its peers still live.
 pub(crate) const PEER_CHECK_NS: u64 = 20_000_000;
 
@@ -195,6 +197,7 @@ pub(crate) fn wait<T>(
 ) -> Result<T, DeadlinePassed> {
     let began_ns = now_ns();
     let ongoing = Ongoing::begin(counters, began_ns);
+    let mut rounds: u32 = 0;
     loop {
         if let Some(value) = poll() {
             return Ok(value);
@@ -218,10 +221,17 @@ pub(crate) fn wait<T>(
                 ongoing.park(event, now, deadline_ns, &mut poll, switched)
             }
             WaitStrategy::Park => ongoing.park(event, now, deadline_ns, &mut poll, switched),
-            WaitStrategy::Spin | WaitStrategy::SpinPark { .. } => (0..SPIN_POLLS).find_map(|_| {
-                std::hint::spin_loop();
-                glance()
-            }),
+            spinning @ (WaitStrategy::Spin | WaitStrategy::SpinPark { .. }) => {
+                // The peer may need this very CPU. At once, since then nothing comes before it has run.
+                if spinning != WaitStrategy::Spin && rounds.is_multiple_of(ROUNDS_BETWEEN_YIELDS) {
+                    std::thread::yield_now();
+                }
+                rounds += 1;
+                (0..SPIN_POLLS).find_map(|_| {
+                    std::hint::spin_loop();
+                    glance()
+                })
+            }
             WaitStrategy::SpinYield => {
                 std::thread::yield_now();
                 glance()

@@ -87,6 +87,7 @@ fn cases(options: &RunOptions, cores: Cores) -> Vec<Case> {
 /// A message's time is a ratio to the floor's median round trip.
 fn floor_of(key: &RowKey) -> RowKey {
     let quantity = match key.quantity {
+        Quantity::Cpu => Quantity::CpuRoundTrip,
         Quantity::Message | Quantity::SendP999 => Quantity::RoundTripP50,
         round_trip => round_trip,
     };
