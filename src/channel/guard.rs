@@ -5,7 +5,7 @@ use std::ops::Deref;
 use crate::channel::error::TryRecvError;
 use crate::channel::held::Held;
 use crate::channel::receiver::Receiver;
-use crate::ring::consumer::Frame;
+use crate::ring::consumer::{Frame, Payload};
 
 /// A message, in place. Dropping it gives its bytes back to the sender.
 ///
@@ -18,6 +18,7 @@ pub struct Guard<'a> {
     pub(super) receiver: &'a mut Receiver,
     pub(super) lane: usize,
     pub(super) frame: Frame,
+    pub(super) payload: Payload,
     /// Of a loan, the block that it is in.
     pub(super) block: usize,
 }
@@ -27,7 +28,8 @@ impl<'a> Guard<'a> {
     #[inline]
     pub(super) fn new(receiver: &'a mut Receiver, lane: usize, frame: Frame) -> Result<Self, TryRecvError> {
         let block = if frame.is_loan() { receiver.lanes.begin_read(lane, frame)? } else { 0 };
-        Ok(Self { receiver, lane, frame, block })
+        let payload = Payload::of(receiver.lanes.payload(lane, frame, block));
+        Ok(Self { receiver, lane, frame, payload, block })
     }
 
     /// Leaves the message in the channel, as the one that is received next.
@@ -74,16 +76,13 @@ impl Deref for Guard<'_> {
     type Target = [u8];
     #[inline]
     fn deref(&self) -> &[u8] {
-        self.receiver.lanes.payload(self.lane, self.frame, self.block)
+        self.payload.bytes()
     }
 }
 
 impl Drop for Guard<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        if self.frame.is_loan() {
-            return self.receiver.lanes.release_loan(self.lane, self.frame, self.block);
-        }
-        self.receiver.lanes.all[self.lane].release(self.frame);
+        self.receiver.lanes.release(self.lane, self.frame, self.block);
     }
 }

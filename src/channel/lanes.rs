@@ -8,7 +8,7 @@ use crate::channel::held::HeldBlock;
 use crate::channel::presence;
 use crate::channel::receiver::Place;
 use crate::channel::slab::{Slab, in_flight};
-use crate::ring::consumer::{Consumer, Frame, Payloads};
+use crate::ring::consumer::{Consumer, Frame, Payload, Payloads};
 use crate::ring::lapped::{Lapped, Look};
 use crate::ring::layout::Lane;
 use crate::ring::taker::{self, Out, Taker};
@@ -138,11 +138,31 @@ impl Lanes {
     /// The next frame of an only lane that is read in order, if it is there now and no loan; for the others [`Lanes::peek`]
     /// is to be asked.
     #[inline]
-    pub(super) fn glance(&self) -> Option<Frame> {
+    pub(super) fn glance(&self) -> Option<(Frame, Payload)> {
         match self.all.as_slice() {
             [ReceiverLane { reader: Reader::InOrder(consumer), .. }] => consumer.glance(),
             _ => None,
         }
+    }
+
+    /// Gives a message's bytes back to its sender; `block` is that of a loan.
+    #[inline(always)]
+    pub(super) fn release(&mut self, lane: usize, frame: Frame, block: usize) {
+        match self.all.as_mut_slice() {
+            [ReceiverLane { reader: Reader::InOrder(consumer), sender_wait, .. }] if !frame.is_loan() => {
+                consumer.release(frame);
+                sender_wait.event.notify();
+            }
+            _ => self.release_elsewhere(lane, frame, block),
+        }
+    }
+
+    #[inline(never)]
+    fn release_elsewhere(&mut self, lane: usize, frame: Frame, block: usize) {
+        if frame.is_loan() {
+            return self.release_loan(lane, frame, block);
+        }
+        self.all[lane].release(frame);
     }
 
     /// Whether the last look at a lane says nothing, since somebody else was at it.

@@ -24,6 +24,13 @@ pub(crate) fn refuses(word: u64) -> bool {
     word == u64::MAX || word.wrapping_sub(1) < 1 << ROLE_SHIFT
 }
 
+/// Whether a receiver takes messages there, as `word` says nearly always. False also where nobody has come yet.
+#[inline]
+pub(crate) fn is_open(word: u64) -> bool {
+    // The role's bits, and not all ones.
+    word.wrapping_add(1) >> ROLE_SHIFT == ROLE >> ROLE_SHIFT
+}
+
 /// What stands in the place of receivers that have seats, while one takes messages; `attached` is how many came so far, so
 /// that the word is another whenever a seat was taken.
 pub(crate) fn open(attached: u64) -> u64 {
@@ -42,12 +49,13 @@ mod tests {
         let open = ROLE | 7 << 40 | 3 << 32 | 4711;
         assert!(!refuses(0) && !refuses(open));
         assert!(refuses(closing(open)) && refuses(u64::MAX));
+        assert!(is_open(open) && ![0, CLOSING, closing(open), u64::MAX].map(is_open).contains(&true));
         assert_eq!(receiver_of(closing(open)), open);
         assert_eq!(receiver_of(open), open);
         assert!(refuses(CLOSING));
         for attached in [0, 1, 2, 1 << 40, u64::MAX - 1] {
             let word = super::open(attached);
-            assert!(!refuses(word), "{attached}");
+            assert!(!refuses(word) && is_open(word), "{attached}");
             assert_ne!(word, super::open(attached.wrapping_add(1)), "a seat taken since shows");
         }
     }

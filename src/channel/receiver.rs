@@ -13,7 +13,7 @@ use crate::channel::seats::Seat;
 use crate::channel::sender::deadline;
 use crate::prim::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::ring::Readers;
-use crate::ring::consumer::Frame;
+use crate::ring::consumer::{Frame, Payload};
 use crate::shm::layout::RECEIVER_GONE;
 use crate::shm::participants::{Membership, Role};
 use crate::shm::window::Shared;
@@ -32,7 +32,7 @@ pub struct Receiver {
     pub(super) lanes: Lanes,
     /// Of the batch in hand; kept for its memory.
     pub(super) frames: Vec<Frame>,
-    /// Messages received since the last one that had to be waited for.
+    /// Messages received since the last one that had to be waited for; it may wrap.
     streak: u32,
     /// Whether it refuses messages.
     closed: bool,
@@ -170,28 +170,28 @@ impl Receiver {
     /// in registers.
     #[inline(always)]
     fn recv_until(&mut self, deadline_ns: Option<u64>) -> Result<Guard<'_>, RecvError> {
-        let (lane, frame, block) = match self.lanes.glance() {
-            Some(frame) => {
-                self.streak = self.streak.saturating_add(1);
-                (0, frame, 0)
+        let (lane, frame, payload, block) = match self.lanes.glance() {
+            Some((frame, payload)) => {
+                self.streak = self.streak.wrapping_add(1);
+                (0, frame, payload, 0)
             }
             None => self.find(deadline_ns)?,
         };
-        Ok(Guard { receiver: self, lane, frame, block })
+        Ok(Guard { receiver: self, lane, frame, payload, block })
     }
 
-    /// The next message's lane, frame and block, waiting for it.
+    /// The next message's lane, frame, payload and block, waiting for it.
     #[inline(never)]
-    fn find(&mut self, deadline_ns: Option<u64>) -> Result<(usize, Frame, usize), RecvError> {
+    fn find(&mut self, deadline_ns: Option<u64>) -> Result<(usize, Frame, Payload, usize), RecvError> {
         let (lane, frame) = self.next_frame(deadline_ns)?;
         let block = if frame.is_loan() { self.lanes.begin_read(lane, frame)? } else { 0 };
-        Ok((lane, frame, block))
+        Ok((lane, frame, Payload::of(self.lanes.payload(lane, frame, block)), block))
     }
 
     #[inline]
     pub(super) fn next_frame(&mut self, deadline_ns: Option<u64>) -> Result<(usize, Frame), RecvError> {
         if let Some(found) = self.lanes.peek()? {
-            self.streak = self.streak.saturating_add(1);
+            self.streak = self.streak.wrapping_add(1);
             return Ok(found);
         }
         let streak = std::mem::take(&mut self.streak);

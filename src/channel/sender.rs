@@ -19,6 +19,7 @@ use crate::ring::producer::{Producer, Reservation};
 use crate::ring::resize::found;
 use crate::ring::word::LOAN_LEN;
 use crate::shm::header::RING_PAYLOAD_MAX;
+use crate::shm::layout::ControlWords;
 use crate::shm::participants::{Membership, Role};
 use crate::shm::window::Shared;
 use crate::sync::clock::now_ns;
@@ -35,6 +36,10 @@ pub struct Sender {
     number: usize,
     sender_wait: Shared<WaitPoint>,
     membership: Membership,
+    /// Longest payload that goes into the ring, bytes.
+    ring_payload_max: usize,
+    control: Shared<ControlWords>,
+    receiver_wait: Shared<WaitPoint>,
     /// Messages sent when it last found its ring full.
     full_at: u64,
     /// When it last looked whether the receiver lives.
@@ -63,6 +68,9 @@ impl Sender {
                         number: lane,
                         sender_wait,
                         membership,
+                        ring_payload_max: core.geometry.message_bytes_max.min(RING_PAYLOAD_MAX) as usize,
+                        control: core.control.clone(),
+                        receiver_wait: core.receiver_wait.clone(),
                         full_at: 0,
                         peers_checked_ns: 0,
                         blocks_checked_ns: 0,
@@ -131,6 +139,14 @@ impl Sender {
     /// All but [`SendError::Stalled`].
     #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        let Some(reservation) = self.glance(message.len()) else { return self.send_elsewhere(message) };
+        self.producer.payload_mut(reservation).copy_from_slice(message);
+        self.commit(reservation, reservation.len());
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn send_elsewhere(&mut self, message: &[u8]) -> Result<(), SendError> {
         self.claim(message.len())?.commit_copy(message);
         Ok(())
     }
@@ -192,7 +208,7 @@ impl Sender {
 
     #[inline]
     pub(super) fn reserve_in_ring(&mut self, len: u32) -> Result<Reservation, TrySendError> {
-        if place::refuses(self.core.control.receiver.load(Relaxed)) {
+        if place::refuses(self.control.receiver.load(Relaxed)) {
             return Err(TrySendError::Disconnected);
         }
         let (core, lane) = (&self.core, self.number);
@@ -229,11 +245,11 @@ impl Sender {
         Ok(self.claimed(Room { reservation, long }))
     }
 
-    /// Room in the ring, if it is there now and nothing else is to be said.
+    /// Room in the ring, if it is at hand and nothing else is to be said.
     #[inline(always)]
-    fn glance(&mut self, len: usize) -> Option<Reservation> {
-        let short = len <= RING_PAYLOAD_MAX as usize && len <= self.core.geometry.message_bytes_max as usize;
-        if short { self.reserve_in_ring(len as u32).ok() } else { None }
+    fn glance(&self, len: usize) -> Option<Reservation> {
+        let at_hand = len <= self.ring_payload_max && place::is_open(self.control.receiver.load(Relaxed));
+        if at_hand { self.producer.reserve_at_hand(len as u32) } else { None }
     }
 
     /// Room, waiting for it, or why there will be none.
@@ -289,7 +305,7 @@ impl Sender {
         self.producer.payload_mut(reservation).copy_from_slice(&number.to_ne_bytes());
         block.launch(self.number, reservation.position());
         self.producer.commit_loan(reservation, len as u32);
-        self.core.receiver_wait.event.notify();
+        self.receiver_wait.event.notify();
     }
 
     /// Drops the oldest message of this sender that nobody has in hand; false if that cannot be done.
@@ -325,25 +341,29 @@ impl Sender {
     /// Adds `message` to the batch that is being written; false if it does not go into the ring now.
     #[inline]
     pub(super) fn try_append(&mut self, message: &[u8]) -> bool {
-        if message.len() > RING_PAYLOAD_MAX as usize || self.check_len(message.len()).is_err() {
+        let Some(reservation) = self.glance(message.len()).or_else(|| self.room_in_ring(message.len())) else {
             return false;
-        }
-        let Ok(reservation) = self.reserve_in_ring(message.len() as u32) else { return false };
+        };
         self.producer.payload_mut(reservation).copy_from_slice(message);
         self.producer.append(reservation, message.len() as u32);
         true
     }
 
+    #[inline(never)]
+    fn room_in_ring(&mut self, len: usize) -> Option<Reservation> {
+        if len <= self.ring_payload_max { self.reserve_in_ring(len as u32).ok() } else { None }
+    }
+
     pub(super) fn commit_batch(&mut self) {
         if self.producer.commit_batch() {
-            self.core.receiver_wait.event.notify();
+            self.receiver_wait.event.notify();
         }
     }
 
     #[inline]
     pub(super) fn commit(&mut self, reservation: Reservation, len: u32) {
         self.producer.commit(reservation, len);
-        self.core.receiver_wait.event.notify();
+        self.receiver_wait.event.notify();
     }
 }
 

@@ -11,6 +11,8 @@ use crate::shm::window::{Shared, Window};
 const LINE: u64 = 64;
 /// Bytes read between two flushes, so that an answer to a single message does not wait for one.
 const FLUSH_BYTES: u64 = 512;
+/// Longer frames are not flushed: the caches' own prefetching sees to them.
+const FLUSH_FRAME_MAX: u64 = 512;
 /// Pads and moves that one look follows, so that a hostile producer cannot keep it busy.
 const HOPS_MAX: u32 = 64;
 
@@ -77,6 +79,37 @@ impl Frame {
     #[inline]
     fn bytes(self) -> u64 {
         frame_bytes(self.ring_len())
+    }
+}
+
+/// A payload in place. Whoever has it must be done with it when its frame is released.
+#[cfg(not(loom))]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Payload {
+    at: std::ptr::NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: bytes that nobody writes while the payload is in use, as those of a `&[u8]`.
+#[cfg(not(loom))]
+unsafe impl Send for Payload {}
+// SAFETY: as above.
+#[cfg(not(loom))]
+unsafe impl Sync for Payload {}
+
+#[cfg(not(loom))]
+impl Payload {
+    #[inline]
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        Self { at: std::ptr::NonNull::from(bytes).cast(), len: bytes.len() }
+    }
+
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: made from a slice of a frame or of its block, whose bytes are mapped for as long as the receiver is that
+        // the holder has; the holder releases the frame last of all, and a producer that keeps the protocol writes there
+        // only after that.
+        unsafe { std::slice::from_raw_parts(self.at.as_ptr(), self.len) }
     }
 }
 
@@ -159,9 +192,13 @@ impl Consumer {
 
     /// The next committed frame, if it is there now and no loan: what [`Consumer::peek`] finds nearly always, in as few
     /// steps as can be.
+    #[cfg(not(loom))]
     #[inline]
-    pub(crate) fn glance(&self) -> Option<Frame> {
-        self.frame(self.position, self.header(self.position))
+    pub(crate) fn glance(&self) -> Option<(Frame, Payload)> {
+        let frame = self.frame(self.position, self.header(self.position))?;
+        let offset = self.ring.offset(self.position) + WORD as usize;
+        // SAFETY: as in `Payloads::of`.
+        Some((frame, Payload::of(unsafe { self.area.bytes(offset, frame.len as usize) })))
     }
 
     /// The header at `position`. Read once; to be checked, then used.
@@ -240,7 +277,7 @@ impl Consumer {
     pub(crate) fn release_batch(&mut self, frames: &[Frame]) {
         let Some(last) = frames.last() else { return };
         self.position = last.position() + last.bytes();
-        self.flush_read();
+        self.flush_read(last.bytes());
         self.messages = self.messages.wrapping_add(frames.len() as u64);
         self.publish();
     }
@@ -255,9 +292,10 @@ impl Consumer {
     #[inline]
     pub(crate) fn release(&mut self, frame: Frame) {
         debug_assert_eq!(frame.position(), self.position);
-        self.position += frame.bytes();
+        let bytes = frame.bytes();
+        self.position += bytes;
         self.messages = self.messages.wrapping_add(1);
-        self.flush_read();
+        self.flush_read(bytes);
         self.publish();
     }
 
@@ -265,14 +303,18 @@ impl Consumer {
     /// times as fast. The producer, which writes there next, finds the lines in memory sooner than it gets them from this
     /// core's cache, where it must ask for one after the other.
     #[inline]
-    fn flush_read(&mut self) {
+    fn flush_read(&mut self, frame_bytes: u64) {
         if self.position.wrapping_sub(self.flushed) >= FLUSH_BYTES {
-            self.flush_lines();
+            self.flush_lines(frame_bytes);
         }
     }
 
     #[inline(never)]
-    fn flush_lines(&mut self) {
+    fn flush_lines(&mut self, frame_bytes: u64) {
+        if frame_bytes > FLUSH_FRAME_MAX {
+            self.flushed = self.position & !(LINE - 1);
+            return;
+        }
         let first = self.flushed.max(self.position.saturating_sub(self.ring.bytes()));
         let mut line = first & !(LINE - 1);
         while line + LINE <= self.position {

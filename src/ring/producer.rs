@@ -21,6 +21,8 @@ pub(crate) struct Producer {
     position: u64,
     /// The consumer's position when last read; it can only have grown since.
     consumer_seen: u64,
+    /// Frames may end here without another look: before the ring's end, and so that a word fits behind them.
+    limit: u64,
     messages: u64,
     /// The batch that is being written, from its first frame on.
     batch: Option<Batch>,
@@ -79,6 +81,7 @@ impl Producer {
         let mut producer = Self {
             start: lane.rings[usize::from(cursor.class)].start.load(Relaxed),
             consumer_seen: 0,
+            limit: 0,
             messages: lane.producer.messages.load(Relaxed),
             batch: None,
             ring: Ring::of(cursor.class),
@@ -141,7 +144,23 @@ impl Producer {
     /// Finds room for `len` payload bytes, which must not exceed half the ring less two words.
     #[inline]
     pub(crate) fn reserve(&mut self, len: u32, on_event: impl FnMut(Event)) -> Result<Reservation, RingFull> {
+        match self.reserve_at_hand(len) {
+            Some(reservation) => Ok(reservation),
+            None => self.reserve_elsewhere(len, on_event),
+        }
+    }
+
+    /// As [`Producer::reserve`], if nothing needs to be done for it.
+    #[inline]
+    pub(crate) fn reserve_at_hand(&self, len: u32) -> Option<Reservation> {
+        let fits = self.position + frame_bytes(len) <= self.limit;
         // P1: Relaxed, since M1's CAS is what acquires the offer.
+        (fits && self.lane.shape.offer.load(Relaxed) == 0)
+            .then_some(Reservation { position: self.position, len: len.into() })
+    }
+
+    #[inline(never)]
+    fn reserve_elsewhere(&mut self, len: u32, on_event: impl FnMut(Event)) -> Result<Reservation, RingFull> {
         if self.lane.shape.offer.load(Relaxed) != 0 && self.batch.is_none() {
             self.adopt_offer();
         }
@@ -155,10 +174,11 @@ impl Producer {
             self.ring.word(&self.area, self.position).store(FrameHeader::Pad.to_word(), Release);
             self.position += pad;
         }
+        let room_end = self.consumer_seen.max(self.start) + self.ring.bytes() - WORD;
+        self.limit = room_end.min(self.position + self.ring.to_end(self.position));
         Ok(Reservation { position: self.position, len: len.into() })
     }
 
-    #[inline]
     fn find_room(&mut self, bytes: u64, on_event: impl FnMut(Event)) -> Result<(), RingFull> {
         if self.has_room(bytes, self.consumer_seen) {
             return Ok(());
@@ -176,7 +196,6 @@ impl Producer {
         if self.has_room(bytes, self.consumer_seen) { Ok(()) } else { Err(RingFull) }
     }
 
-    #[inline]
     fn has_room(&self, bytes: u64, released: u64) -> bool {
         let used = self.position.wrapping_sub(released.max(self.start));
         used.checked_add(bytes).is_some_and(|needed| needed <= self.ring.bytes())
@@ -290,12 +309,12 @@ impl Producer {
 
     #[inline]
     fn commit_frame(&mut self, bytes: u64, header: FrameHeader) {
-        let end = self.position + bytes;
-        self.ring.word(&self.area, end).store(FrameHeader::Empty.to_word(), Relaxed); // P3
-        // P4: edge `committed`, writing end.
-        self.ring.word(&self.area, self.position).store(header.to_word(), Release);
+        let (begin, end) = (self.position, self.position + bytes);
         self.position = end;
         self.messages = self.messages.wrapping_add(1);
+        self.ring.word(&self.area, end).store(FrameHeader::Empty.to_word(), Relaxed); // P3
+        // P4: edge `committed`, writing end.
+        self.ring.word(&self.area, begin).store(header.to_word(), Release);
         self.publish(); // P5
     }
 
@@ -368,6 +387,7 @@ impl Producer {
         self.ring.word(&self.area, self.position).store(closed, Release);
         self.ring = next;
         self.start = self.position;
+        self.limit = 0;
         self.publish();
         // M5: Release, so that a resizer that sees no offer sees the new ring's epoch and cursor (edge `moved`).
         self.lane.shape.offer.store(Offer::None.to_word(), Release);

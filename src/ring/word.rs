@@ -80,8 +80,9 @@ pub(crate) const LOAN_LEN: u32 = 8;
 const LOAN_FRAME_BYTES: u64 = WORD + LOAN_LEN as u64;
 
 /// Bytes of the ring that a frame of `len` payload bytes takes.
+#[inline]
 pub(crate) fn frame_bytes(len: u32) -> u64 {
-    WORD + u64::from(len).next_multiple_of(WORD)
+    (u64::from(len) + 2 * WORD - 1) & !(WORD - 1)
 }
 
 /// Positions are less than this (2^55 bytes are 5 days at 75 GB/s): the bit above says something else in some words.

@@ -63,6 +63,12 @@ mod mapped {
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn outside(offset: usize) -> ! {
+        panic!("no word of the window at {offset}");
+    }
+
     /// Whether the CPU has CLFLUSHOPT (Intel SDM, CPUID leaf 7, EBX bit 23).
     #[cfg(target_arch = "x86_64")]
     #[inline]
@@ -103,7 +109,10 @@ mod mapped {
         /// Panics if `offset` is off an 8-byte boundary or outside the window: the callers mask their offsets.
         #[inline]
         pub(crate) fn word(&self, offset: usize) -> &AtomicU64 {
-            assert!(offset <= self.len - 8 && offset & 7 == 0, "word {offset} outside window of {}", self.len);
+            // One comparison for both: bits that are off the boundary make the largest numbers.
+            if offset.rotate_right(3) >= self.len / 8 {
+                outside(offset);
+            }
             // SAFETY: inside the window (just checked), aligned (just checked; the base is 8-byte aligned), and
             // mapped for as long as `self` lives.
             unsafe { &*self.base.as_ptr().add(offset).cast::<AtomicU64>() }
