@@ -151,3 +151,20 @@ fn long_messages_are_shared_and_their_blocks_come_back() {
     }
     assert!(receiving.into_iter().all(|receiver| receiver.join().unwrap()));
 }
+
+#[test]
+fn a_closed_receiver_drains_although_a_sender_comes_for_the_others() {
+    let channel = options().create_anonymous().unwrap();
+    let (mut closed, mut open) = (channel.receiver().unwrap(), channel.receiver().unwrap());
+    let mut first = channel.sender().unwrap();
+    first.send(b"for both").unwrap();
+    closed.close();
+    let mut second = channel.sender().unwrap();
+    second.send(b"for the other").unwrap();
+    drop((first, second));
+    assert_eq!(*closed.recv().unwrap(), *b"for both");
+    assert_eq!(closed.recv().unwrap_err(), RecvError::Disconnected);
+    let mut received: Vec<_> = open.iter().map(Result::unwrap).collect();
+    received.sort();
+    assert_eq!(received, [&b"for both"[..], b"for the other"]);
+}

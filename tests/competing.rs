@@ -223,3 +223,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_batch_of_one_is_one_message() {
+    let channel = channel();
+    let (mut sender, mut receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
+    sender.send_batch(["one", "two", "three"]).unwrap();
+    for expected in ["one", "two", "three"] {
+        let batch = receiver.recv_batch(1).unwrap();
+        assert_eq!(batch.iter().collect::<Vec<_>>(), [expected.as_bytes()]);
+    }
+}

@@ -149,3 +149,38 @@ fn dropped_long_messages_give_their_blocks_back() {
         }
     }
 }
+
+#[test]
+fn a_receiver_that_stands_before_a_pad_holds_nobody_back() {
+    for receivers in [Receivers::One, Receivers::Competing, Receivers::Each] {
+        // Of the lengths tried, most do not divide the ring, which then ends in padding.
+        for bytes in (8..=1024).step_by(8) {
+            let channel = options(receivers).create_anonymous().unwrap();
+            let (mut receiver, mut sender) = (channel.receiver().unwrap(), channel.sender().unwrap());
+            let (mut sent, mut received, mut missed) = (0u64, 0u64, 0u64);
+            for round in 0..8 {
+                for _ in 0..round {
+                    match receiver.try_recv() {
+                        Ok(message) => received += u64::from(message.len() == bytes),
+                        Err(TryRecvError::Lapped { missed: more }) => missed += more,
+                        Err(e) => assert_eq!(e, TryRecvError::Empty),
+                    }
+                }
+                for _ in 0..(4096 / bytes) + 3 {
+                    sender.try_send(&vec![7; bytes]).unwrap();
+                    sent += 1;
+                }
+            }
+            loop {
+                match receiver.try_recv() {
+                    Ok(message) => received += u64::from(message.len() == bytes),
+                    Err(TryRecvError::Lapped { missed: more }) => missed += more,
+                    Err(e) => break assert_eq!(e, TryRecvError::Empty),
+                }
+            }
+            let dropped = channel.view().lanes[0].dropped;
+            assert_eq!(sent, received + dropped, "{receivers:?}, {bytes} B");
+            assert!(receivers != Receivers::Each || missed == dropped, "{missed} told of {dropped}, {bytes} B");
+        }
+    }
+}

@@ -2,7 +2,8 @@
 
 use crate::channel::core::{Core, StructureLock};
 use crate::channel::slab::in_flight;
-use crate::ring::taker::unreleased_loans;
+use crate::ring::lock::Held;
+use crate::ring::taker::{perhaps_done_loans, unreleased_loans};
 use crate::ring::{Event, Readers, resize};
 use crate::shm::error::ShmError;
 use crate::shm::participants::{ROLE_SHIFT, Role};
@@ -52,6 +53,26 @@ impl Core {
         Ok(())
     }
 
+    /// B6: frees blocks of frames of `lane` that are done with, and whose receiver, or sender that dropped them, has died
+    /// before it freed them.
+    pub(crate) fn free_blocks_done(&self, lane: usize, lock: &Held<'_>) -> Result<(), ShmError> {
+        let (words, area) = (self.lane(lane)?, self.area(lane)?);
+        let _as_far_as_it_can_be_read = perhaps_done_loans(&words, &area, &self.classes(), lock, |position, number| {
+            self.free_block_of(lane, position, number)
+        });
+        Ok(())
+    }
+
+    /// Frees the block that a frame names, if it is that frame's.
+    fn free_block_of(&self, lane: usize, position: u64, number: u64) {
+        if let Some((number, owner)) = self.slab.owner(number)
+            && owner == in_flight(lane, position)
+        {
+            let _others_may_have_freed_it = self.slab.free(number, owner);
+            self.notify_senders();
+        }
+    }
+
     /// B4 where each receiver gets every message: frees blocks that all have released.
     pub(crate) fn free_blocks_all_released(&self) {
         if self.readers() == Readers::Each {
@@ -66,14 +87,7 @@ impl Core {
     pub(crate) fn on_event(&self, lane: usize, event: Event) {
         match event {
             Event::Contended => self.receiver_wait.event.notify(),
-            Event::DroppedLoan { position, block } => {
-                if let Some((number, owner)) = self.slab.owner(block)
-                    && owner == in_flight(lane, position)
-                {
-                    let _others_may_wait_for_it = self.slab.free(number, owner);
-                    self.notify_senders();
-                }
-            }
+            Event::DroppedLoan { position, block } => self.free_block_of(lane, position, block),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::channel::held::HeldBlock;
 use crate::channel::presence;
 use crate::channel::receiver::Place;
 use crate::channel::slab::{Slab, in_flight};
+use crate::prim::Ordering::Acquire;
 use crate::ring::consumer::{Consumer, Frame, Payload, Payloads};
 use crate::ring::lapped::{Lapped, Look};
 use crate::ring::layout::Lane;
@@ -55,7 +56,7 @@ enum Reader {
     Competing(Taker),
     /// Each in its own time, if it is fast enough.
     Lapped(Lapped),
-    /// Some process has written to it what the protocol never writes.
+    /// Not at all: some process has written to it what the protocol never writes, or it is for others.
     Spoilt {
         /// What was found, until it is told.
         untold: Option<RingCorrupt>,
@@ -188,6 +189,7 @@ impl Lanes {
         if now.saturating_sub(self.swept_ns) >= PEER_CHECK_NS {
             self.swept_ns = now;
             let _others_remain = self.core.sweep_seats();
+            self.core.break_dead_senders_locks();
         }
     }
 
@@ -257,7 +259,15 @@ impl Lanes {
 impl ReceiverLane {
     /// The lane, also where it cannot be read: then that is told in its turn.
     pub(super) fn attach(core: &Arc<Core>, lane: usize, seat: u8) -> Result<Self, ChannelError> {
+        if core.readers() == Readers::Each && core.lane(lane)?.consumers[usize::from(seat)].cursor.load(Acquire) == 0 {
+            // Founded when this receiver had closed: it is for the others.
+            return Self::with(core, lane, Reader::Spoilt { untold: None });
+        }
         let reader = Self::reader(core, lane, seat)?.unwrap_or_else(|found| Reader::Spoilt { untold: Some(found) });
+        Self::with(core, lane, reader)
+    }
+
+    fn with(core: &Arc<Core>, lane: usize, reader: Reader) -> Result<Self, ChannelError> {
         let (payloads, sender_wait) = (Payloads(core.area(lane)?), core.sender_wait(lane)?);
         Ok(Self { reader, payloads, words: core.lane(lane)?, sender_wait, core: Arc::clone(core) })
     }

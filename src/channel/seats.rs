@@ -37,6 +37,8 @@ impl Seat {
             let is_dead = word != 0 && core.participants.sweep(place::receiver_of(word))?;
             if word == 0 || (is_dead && core.clear_seat(&lock, number, word)?) {
                 if core.readers() == Readers::Each {
+                    // Closed until it has joined: who dies meanwhile has left its word, and is swept (V8).
+                    seat.store(place::closing(membership.word()), Release);
                     for lane in 0..core.lanes_used() {
                         followers::join(&*core.lane(lane)?, number);
                     }
@@ -97,6 +99,8 @@ impl Core {
     /// V7: says in the receivers' place whether any of the seats takes messages, and wakes the senders if none does. Where
     /// the last of them has died, `vacant` is what it says then. True if this call made it say that.
     fn settle_place(&self, vacant: u64) -> bool {
+        // Edge `seat-left`: of two that leave at once, to this fence in the other, one sees both seats left.
+        fence(SeqCst);
         loop {
             let place = self.control.receiver.load(Acquire);
             // Edge `seat-taken`, reading end: a seat taken since changes the place, too, and the swap below fails.
@@ -172,8 +176,12 @@ impl Core {
         let competing = if self.readers() == Readers::Competing { self.lanes_used() } else { 0 };
         for lane in 0..competing {
             let (words, area) = (self.lane(lane)?, self.area(lane)?);
-            let dead = [Holder::Resizer, Holder::Seat(number)];
-            let Some(held) = words.taking.lock.lock_or_take_from(&dead, Holder::Resizer) else { return Ok(false) };
+            let owner = words.shape.owner.load(Acquire);
+            // No successor comes while we have the structure lock.
+            let no_sender = owner == 0 || self.participants.sweep(owner)?;
+            let dead = [Holder::Resizer, Holder::Seat(number), Holder::Producer];
+            let dead = if no_sender { &dead[..] } else { &dead[..2] };
+            let Some(held) = words.taking.lock.lock_or_take_from(dead, Holder::Resizer) else { return Ok(false) };
             // A lane that cannot be read has nothing to give back.
             let payloads = Payloads(area.clone());
             let mut some = false;
@@ -188,6 +196,7 @@ impl Core {
                         self.slab.adopt(block, place::receiver_of(word), in_flight(lane, frame.position()));
                 }
             });
+            self.free_blocks_done(lane, &held)?;
             if held.unlock().0 || some {
                 self.wake_lane(lane)?;
             }
@@ -276,6 +285,20 @@ impl Core {
             self.wake_lane(lane)?;
         }
         Ok(true)
+    }
+
+    /// As [`Core::break_dead_senders_lock`], of every lane whose sender has died.
+    pub(crate) fn break_dead_senders_locks(&self) {
+        for lane in 0..self.lanes_used() {
+            if let Ok(words) = self.lane(lane)
+                && words.taking.lock.is_held_by(Holder::Producer)
+                && let owner = words.shape.owner.load(Acquire)
+                && owner != 0
+                && self.participants.sweep(owner).unwrap_or(false)
+            {
+                let _the_next_look_will_do = self.break_dead_senders_lock(lane, owner);
+            }
+        }
     }
 
     /// Wakes whoever waits for the lane: its sender, and the receivers.

@@ -111,10 +111,21 @@ impl Sender {
         if is_new {
             core.back_ring(lane, class)?;
             found(words, class, core.readers());
+        }
+        if lane >= core.lanes_used() {
+            // Also if another founded it and died: nobody has met it yet.
             core.follow_new_lane(lock, words);
         }
-        // The sender before may have died at the lane.
-        let _nobody_waits_for_this_sender = words.taking.lock.break_from(Holder::Producer);
+        // The sender before may have died at the lane, and receivers have gone to sleep over it.
+        if words.taking.lock.break_from(Holder::Producer).is_some() {
+            core.wake_lane(lane)?;
+        }
+        if let Some(held) = words.taking.lock.try_lock(Holder::Producer) {
+            core.free_blocks_done(lane, &held)?;
+            if held.unlock().0 {
+                core.wake_lane(lane)?;
+            }
+        }
         let producer =
             Producer::attach(core.lane(lane)?, core.area(lane)?, core.classes(), (core.readers(), core.when_full()))
                 .map_err(|found| ChannelError::corrupt(lane, found))?;
@@ -227,8 +238,14 @@ impl Sender {
     }
 
     #[cold]
-    fn count_rejected(&self, error: TrySendError) {
+    fn count_rejected(&mut self, error: TrySendError) {
         if error == TrySendError::Full {
+            // Nobody else may look, if no endpoint ever waits.
+            let now = now_ns();
+            if self.core.readers() != Readers::One && now.saturating_sub(self.peers_checked_ns) >= PEER_CHECK_NS {
+                self.peers_checked_ns = now;
+                let _told_to_who_waits = self.core.sweep_seats();
+            }
             let rejected = &self.lane.shape.rejected;
             rejected.store(rejected.load(Relaxed).wrapping_add(1), Relaxed);
         }

@@ -4,7 +4,8 @@
 use std::thread;
 
 use crate::channel::wakes::{unless_it_sleeps_on, until_asleep};
-use crate::channel::{Channel, Receiver, Receivers, RecvError, TryRecvError};
+use crate::channel::{Channel, Receiver, Receivers, RecvError, TryRecvError, WhenFull};
+use crate::prim::mortal;
 use crate::ring::lock::Holder;
 use crate::sync::wait::WaitStrategy;
 
@@ -136,6 +137,71 @@ fn a_message_that_cannot_be_given_back_now_stays_with_who_left_it() {
     assert_eq!(typed.recv().unwrap_err(), wrong);
     assert_eq!(*typed.recv_bytes().unwrap(), *b"no such value");
     assert_eq!(*typed.recv().unwrap(), 7);
+}
+
+/// Calls `attach` again and again, in a channel of its own that has a receiver, with a death before one more of its stores
+/// each time, until it lives. After each death messages go through, more than the ring holds.
+fn dying_at_each_store<T>(has_a_lane: bool, attach: impl Fn(&Channel) -> T) {
+    let mut deaths = 0;
+    loop {
+        let channel = Channel::options().ring_bytes(1 << 12).receivers(Receivers::Each).create_anonymous().unwrap();
+        channel.set_wait_strategy(WaitStrategy::SpinYield);
+        let mut receiver = channel.receiver().unwrap();
+        if has_a_lane {
+            drop(channel.sender().unwrap());
+        }
+        mortal::die_after(deaths);
+        let lived = mortal::live(|| attach(&channel));
+        if mortal::survived() {
+            break;
+        }
+        assert!(lived.is_none());
+        let mut sender = channel.sender().unwrap();
+        unless_it_sleeps_on(move || {
+            let sending = thread::spawn(move || (0..20u64).for_each(|i| sender.send(&[i as u8; 1000]).unwrap()));
+            (0..20u64).for_each(|i| assert_eq!(*receiver.recv().unwrap(), [i as u8; 1000]));
+            sending.join().unwrap();
+        });
+        deaths += 1;
+    }
+    assert!(deaths > 5, "{deaths}: nobody died where it matters");
+}
+
+#[test]
+fn a_receiver_that_dies_as_it_attaches_holds_nobody_back() {
+    dying_at_each_store(true, |channel| channel.receiver().unwrap());
+}
+
+#[test]
+fn a_lane_whose_founder_died_is_followed_by_all() {
+    dying_at_each_store(false, |channel| channel.sender().unwrap());
+}
+
+#[test]
+fn a_seat_is_cleared_although_the_sender_died_at_the_lane_too() {
+    let options = Channel::options().ring_bytes(1 << 12).when_full(WhenFull::DropOldest);
+    let channel = options.create_anonymous().unwrap();
+    let (receiver, sender) = (channel.receiver().unwrap(), channel.sender().unwrap());
+    let lane = channel.core.lane(0).unwrap();
+    let _never_unlocked = lane.taking.lock.try_lock(Holder::Producer).unwrap();
+    drop(sender);
+    die(&channel, receiver);
+    let _takes_the_dead_ones_seat = channel.receiver().unwrap();
+}
+
+#[test]
+fn what_was_given_back_is_no_end() {
+    let channel = channel();
+    let mut sender = channel.sender().unwrap();
+    let (mut one, mut other) = (channel.receiver().unwrap(), channel.receiver().unwrap());
+    sender.send(b"given back").unwrap();
+    drop(sender);
+    let in_hand = one.recv().unwrap();
+    assert_eq!(other.try_recv().unwrap_err(), TryRecvError::Empty);
+    in_hand.leave();
+    assert!(other.lanes.others_have_some(), "it was given back after the look at the lanes");
+    assert_eq!(*other.recv().unwrap(), *b"given back");
+    assert_eq!(other.recv().unwrap_err(), RecvError::Disconnected);
 }
 
 #[test]

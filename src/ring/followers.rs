@@ -12,13 +12,17 @@ pub(crate) const HELD: u64 = POSITION_END;
 pub(crate) fn join(lane: &Lane, seat: u8) {
     let own = &lane.consumers[usize::from(seat)];
     own.missed.store(0, Relaxed);
+    own.messages.store(lane.producer.messages.load(Relaxed), Relaxed);
     // Edge `published`, reading end: what is written ahead of the producer's position.
-    own.cursor.store(lane.producer.cursor.load(Acquire), Release);
+    let first = lane.producer.cursor.load(Acquire);
+    own.cursor.store(first, Release);
     // Edge `joined`: a producer that has not seen this consumer yet gives it this much, at least. To the fence in `slowest`.
     fence(SeqCst);
     let cursor = lane.producer.cursor.load(Acquire);
-    own.messages.store(lane.producer.messages.load(Relaxed), Relaxed);
-    own.cursor.store(cursor, Release);
+    // A producer that drops what is oldest may have moved it on already (O3), further than that.
+    if own.cursor.compare_exchange(first, cursor, Release, Relaxed).is_ok() {
+        own.messages.store(lane.producer.messages.load(Relaxed), Relaxed);
+    }
 }
 
 /// F1 in a lane that was founded just now and that no consumer has seen.
@@ -31,8 +35,8 @@ pub(crate) fn join_new(lane: &Lane, seat: u8) {
 
 /// F3: the consumer in `seat` is done with the lane, wherever it stands.
 pub(crate) fn leave(lane: &Lane, seat: u8) {
-    // Edge `released`, writing end.
-    lane.consumers[usize::from(seat)].cursor.store(0, Release);
+    // Edge `released`, writing end. A swap, since the producer may be moving it on (O3): that comes before, or fails.
+    lane.consumers[usize::from(seat)].cursor.swap(0, Release);
 }
 
 /// F2: where the consumer stands that is behind all others; `None` if there is no consumer.

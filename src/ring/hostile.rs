@@ -7,7 +7,7 @@ use crate::ring::consumer::{Consumer, Frame};
 use crate::ring::layout::Lane;
 use crate::ring::producer::Producer;
 use crate::ring::resize;
-use crate::ring::word::{Cursor, FrameHeader};
+use crate::ring::word::{Cursor, FrameHeader, POSITION_END};
 use crate::ring::{Readers, Ring, WhenFull};
 use crate::shm::segment::Segment;
 use crate::shm::window::{Shared, Window};
@@ -57,7 +57,7 @@ fn a_batch_is_followed_round_the_ring_once() {
 
 #[test]
 fn pads_and_moves_are_not_followed_in_circles() {
-    assert!(Spoilt::new(std::iter::repeat(FrameHeader::Pad)).consumer().peek().unwrap().is_none());
+    assert!(Spoilt::new(std::iter::repeat(FrameHeader::Pad)).consumer().peek().is_err());
     let closed = std::iter::repeat(FrameHeader::Closed { class: CLASS });
     assert!(Spoilt::new(closed).consumer().peek().is_err());
 }
@@ -113,6 +113,23 @@ fn a_cursor_outside_the_lane_is_refused() {
                 .is_err(),
             "{cursor:?}"
         );
+    }
+}
+
+#[test]
+fn nothing_is_read_past_the_end_of_positions() {
+    for header in [FrameHeader::Data { len: 0 }, FrameHeader::Loan { len: 1 }, FrameHeader::Pad] {
+        let spoilt = Spoilt::new(std::iter::repeat(header));
+        let last = Cursor { class: CLASS, position: POSITION_END - RING_BYTES };
+        spoilt.lane.consumer().cursor.store(last.to_word(), Relaxed);
+        let mut consumer = spoilt.consumer();
+        let mut seen = 0;
+        while let Ok(Some(frame)) = consumer.peek() {
+            consumer.release(frame);
+            seen += 1;
+        }
+        assert!(seen <= RING_BYTES / 8, "{header:?}");
+        assert!(consumer.peek().is_err(), "{header:?}");
     }
 }
 

@@ -106,7 +106,7 @@ pub(crate) fn lap(lane: &Lane, area: &Window, classes: &std::ops::RangeInclusive
             continue;
         }
         let Ok(mut walk) = Walk::from_word(word, classes) else { continue };
-        let mut missed = 0u64;
+        let (from, mut missed) = (walk.to_word(), 0u64);
         let _what_is_spoilt_stays = walk_frames(&mut walk, None, area, classes, |_, _, at| {
             if at.position >= target {
                 return Next::Here;
@@ -114,10 +114,13 @@ pub(crate) fn lap(lane: &Lane, area: &Window, classes: &std::ops::RangeInclusive
             missed += 1;
             Next::On
         });
-        if missed > 0 {
+        // Also past a pad alone, whose bytes are room. Edge `released`, writing end. A consumer that has left meanwhile, or
+        // that has come to where it joins, is not set back.
+        let moved =
+            walk.to_word() != from && own.cursor.compare_exchange(word, walk.to_word(), Release, Relaxed).is_ok();
+        if moved && missed > 0 {
             own.messages.store(own.messages.load(Relaxed).wrapping_add(missed), Relaxed);
             own.missed.store(own.missed.load(Relaxed).wrapping_add(missed), Relaxed);
-            own.cursor.store(walk.to_word(), Relaxed);
         }
     }
 }

@@ -85,6 +85,9 @@ impl Taker {
 
     /// Takes up to `max` frames, to a loan; adds them to `frames`.
     pub(crate) fn take_batch(&mut self, max: usize, frames: &mut Vec<Frame>) -> Result<(), RingCorrupt> {
+        if max == 0 {
+            return Ok(());
+        }
         self.take_each(max, false, |frame| frames.push(frame))
     }
 
@@ -181,18 +184,42 @@ pub(crate) fn unreleased_loans(
     lane: &Lane,
     area: &Window,
     classes: &std::ops::RangeInclusive<u8>,
+    each: impl FnMut(u64, u64),
+) -> Result<(), RingCorrupt> {
+    words_behind(lane, area, classes, |header| matches!(header, FrameHeader::Loan { .. }), each)
+}
+
+/// What may be loans that are done with, and whose blocks may not have been freed yet; shows each with its first word.
+#[cfg(not(loom))]
+pub(crate) fn perhaps_done_loans(
+    lane: &Lane,
+    area: &Window,
+    classes: &std::ops::RangeInclusive<u8>,
+    _lock: &Held<'_>,
+    each: impl FnMut(u64, u64),
+) -> Result<(), RingCorrupt> {
+    words_behind(lane, area, classes, |header| header == FrameHeader::Done { len: LOAN_LEN }, each)
+}
+
+/// Shows the position of each unreleased frame whose header is such, and the word behind that.
+#[cfg(not(loom))]
+fn words_behind(
+    lane: &Lane,
+    area: &Window,
+    classes: &std::ops::RangeInclusive<u8>,
+    is_such: impl Fn(FrameHeader) -> bool,
     mut each: impl FnMut(u64, u64),
 ) -> Result<(), RingCorrupt> {
     let mut walk = Walk::from_word(lane.consumer().cursor.load(Acquire), classes)?;
     walk_frames(&mut walk, None, area, classes, |header, _, Walk { ring, position }| {
-        if matches!(header, FrameHeader::Loan { .. }) {
+        if is_such(header) {
             each(position, ring.word(area, position + WORD).load(Relaxed));
         }
         Next::On
     })
 }
 
-/// What is taken and not done, as the consumer in `own` sees it.
+/// What is taken and not done, as the consumer in `own` sees it. What is given back and not taken again is others'.
 pub(crate) fn out(
     lane: &Lane,
     area: &Window,
@@ -201,12 +228,15 @@ pub(crate) fn out(
     own: u8,
 ) -> Out {
     let mut out = Out::default();
-    let until = lane.taking.cursor.load(Relaxed);
     let _to_what_is_spoilt = Walk::from_word(lane.consumer().cursor.load(Relaxed), classes).and_then(|mut walk| {
-        walk_frames(&mut walk, Some(until), area, classes, |header, _, _| {
-            if let FrameHeader::Taken { seat, .. } = header {
-                out.own |= seat == own;
-                out.others |= seat != own;
+        walk_frames(&mut walk, None, area, classes, |header, _, _| {
+            match header {
+                FrameHeader::Taken { seat, .. } => {
+                    out.own |= seat == own;
+                    out.others |= seat != own;
+                }
+                FrameHeader::Data { .. } | FrameHeader::Loan { .. } => out.others = true,
+                _ => {}
             }
             Next::On
         })
@@ -254,7 +284,8 @@ fn rewind(lane: &Lane, to: Walk) {
 /// G3
 fn return_frame(lane: &Lane, word: &AtomicU64, len: u32, is_loan: bool) {
     let header = if is_loan { FrameHeader::Loan { len } } else { FrameHeader::Data { len } };
-    word.store(header.to_word(), Relaxed);
+    // Release, as T2: edge `committed` goes on to who takes the frame after this sweeper's death.
+    word.store(header.to_word(), Release);
     let returned = &lane.taking.returned;
     returned.store(returned.load(Relaxed).wrapping_add(1), Relaxed);
 }
@@ -349,22 +380,28 @@ pub(crate) fn drop_oldest(
             return Ok(position);
         }
         let mut walk = Walk::from_word(taken_until, classes)?;
-        let mut dropped = false;
+        let (from, mut dropped) = (walk.position, false);
         walk_frames(&mut walk, None, area, classes, |header, word, Walk { ring, position }| {
-            let len = match header {
-                FrameHeader::Data { len } => len,
-                FrameHeader::Loan { .. } => {
-                    loan(position, ring.word(area, position + WORD).load(Relaxed));
-                    LOAN_LEN
-                }
+            // What was passed, a pad or what is done, may be room enough.
+            if position != from {
+                return Next::Here;
+            }
+            let (len, block) = match header {
+                FrameHeader::Data { len } => (len, None),
+                FrameHeader::Loan { .. } => (LOAN_LEN, Some(ring.word(area, position + WORD).load(Relaxed))),
                 _ => return Next::On,
             };
             word.store(FrameHeader::Done { len }.to_word(), Relaxed);
             dropped = true;
+            // Not before: a frame whose block is free is never found again.
+            block.into_iter().for_each(|block| loan(position, block));
             Next::Past
         })?;
         lane.taking.cursor.store(walk.to_word(), Relaxed);
         if !dropped {
+            if walk.position != from {
+                continue;
+            }
             return collect(lane, area, classes, lock);
         }
         lane.taking.dropped.store(lane.taking.dropped.load(Relaxed).wrapping_add(1), Relaxed);

@@ -108,6 +108,7 @@ fn a_ring_is_reclaimed_when_the_last_has_left_it() {
         let [_, slow] = &mut consumers;
         assert_eq!([receive(slow), receive(slow)], [Some(1), Some(2)]);
         resizer.join().unwrap();
+        assert!(resize::reclaimable(&model.lane, Readers::Each).contains(&SMALL), "all have left it");
     });
 }
 

@@ -221,3 +221,62 @@ fn who_is_too_slow_misses_what_is_dropped_and_no_more() {
         assert_eq!(next, sent + 1, "received or told");
     });
 }
+
+fn dropping_oldest() -> (Model, Producer) {
+    let model = Model::new();
+    followers::leave(&model.lane, 0);
+    let readers = (Readers::Each, WhenFull::DropOldest);
+    let producer = Producer::attach(model.lane.clone(), model.area.clone(), CLASSES, readers).unwrap();
+    (model, producer)
+}
+
+#[test]
+fn who_leaves_while_it_is_lapped_is_gone() {
+    model(3, || {
+        let (model, mut producer) = dropping_oldest();
+        followers::join(&model.lane, 0);
+        (1..=3).for_each(|value| send(&mut producer, value).unwrap());
+        let leaver = thread::spawn({
+            let lane = model.lane.clone();
+            move || followers::leave(&lane, 0)
+        });
+        send(&mut producer, 4).unwrap();
+        leaver.join().unwrap();
+        assert!(followers::slowest(&model.lane).is_none(), "nobody is there, and nobody holds back");
+    });
+}
+
+#[test]
+fn who_joins_while_frames_are_dropped_reads_none_that_is_written() {
+    model(2, || {
+        let (model, mut producer) = dropping_oldest();
+        (1..=2).for_each(|value| send(&mut producer, value).unwrap());
+        let sender = thread::spawn(move || {
+            let sent = (3..=6).take_while(|&value| send(&mut producer, value).is_ok()).count() as u64;
+            (producer, 2 + sent)
+        });
+        followers::join(&model.lane, 0);
+        let mut consumer = Lapped::attach(model.lane.clone(), model.area.clone(), CLASSES, 0).unwrap();
+        let mut last = None;
+        let mut receive = |consumer: &mut Lapped| match consumer.peek().unwrap() {
+            Look::Nothing => false,
+            Look::Missed(missed) => {
+                last = last.map(|last| last + missed);
+                true
+            }
+            Look::Frame(frame) => {
+                let value = consumer.read_word(frame);
+                assert!(last.is_none_or(|last| value == last + 1), "{value} after {last:?}");
+                last = Some(value);
+                consumer.release(&[frame]);
+                true
+            }
+        };
+        receive(&mut consumer);
+        let (mut producer, sent) = sender.join().unwrap();
+        while receive(&mut consumer) {}
+        send(&mut producer, sent + 1).unwrap();
+        while receive(&mut consumer) {}
+        assert_eq!(last, Some(sent + 1), "it stands where it finds what comes");
+    });
+}
