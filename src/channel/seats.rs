@@ -73,6 +73,7 @@ impl Seat {
 
     fn put(&self, from: u64, to: u64) {
         let seat = &self.core.control.seats[usize::from(self.number)];
+        // Edge `seat-left`, writing end, by the fence that `settle_place` begins with.
         let _cleared_if_it_differs = seat.compare_exchange(from, to, AcqRel, Relaxed);
         self.core.settle_place(RECEIVER_GONE);
     }
@@ -99,7 +100,7 @@ impl Core {
     /// V7: says in the receivers' place whether any of the seats takes messages, and wakes the senders if none does. Where
     /// the last of them has died, `vacant` is what it says then. True if this call made it say that.
     fn settle_place(&self, vacant: u64) -> bool {
-        // Edge `seat-left`: of two that leave at once, to this fence in the other, one sees both seats left.
+        // Edge `seat-left`, reading end: of two that leave at once, each with this fence, one sees both seats left.
         fence(SeqCst);
         loop {
             let place = self.control.receiver.load(Acquire);
