@@ -16,7 +16,7 @@ use crate::ring::consumer::Frame;
 use crate::shm::window::Shared;
 use crate::sync::clock::now_ns;
 use crate::sync::reactor;
-use crate::sync::wait::{PEER_CHECK_NS, WaitPoint};
+use crate::sync::wait::{WaitPoint, is_peer_check_due};
 
 /// A receiver for one task. A [`Stream`] of copied messages, too, which ends when every sender has closed.
 ///
@@ -85,13 +85,8 @@ impl Wait {
 
     /// Whether it is time to see if the peers still live.
     fn peers_due(&mut self) -> bool {
-        let now = now_ns();
         // A wait that was cancelled counts, too: whoever waits again and again for less must hear of a death.
-        let due = now.saturating_sub(self.peers_checked_ns) >= PEER_CHECK_NS;
-        if due {
-            self.peers_checked_ns = now;
-        }
-        due
+        is_peer_check_due(&mut self.peers_checked_ns)
     }
 
     fn end(&mut self) {

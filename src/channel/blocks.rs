@@ -2,11 +2,13 @@
 
 use crate::channel::core::{Core, StructureLock};
 use crate::channel::slab::in_flight;
+use crate::ring::layout::Lane;
 use crate::ring::lock::Held;
 use crate::ring::taker::{perhaps_done_loans, unreleased_loans};
 use crate::ring::{Event, Readers, resize};
 use crate::shm::error::ShmError;
 use crate::shm::participants::{ROLE_SHIFT, Role};
+use crate::shm::window::Window;
 
 fn has_role(owner: u64, role: Role) -> bool {
     owner >> ROLE_SHIFT == role as u64
@@ -55,12 +57,11 @@ impl Core {
 
     /// B6: frees blocks of frames of `lane` that are done with, and whose receiver, or sender that dropped them, has died
     /// before it freed them.
-    pub(crate) fn free_blocks_done(&self, lane: usize, lock: &Held<'_>) -> Result<(), ShmError> {
-        let (words, area) = (self.lane(lane)?, self.area(lane)?);
-        let _as_far_as_it_can_be_read = perhaps_done_loans(&words, &area, &self.classes(), lock, |position, number| {
-            self.free_block_of(lane, position, number)
-        });
-        Ok(())
+    pub(crate) fn free_blocks_done(&self, lane: usize, words: &Lane, area: &Window, lock: &Held<'_>) {
+        if self.readers() == Readers::Competing {
+            let free = |position, number| self.free_block_of(lane, position, number);
+            let _as_far_as_it_can_be_read = perhaps_done_loans(words, area, &self.classes(), lock, free);
+        }
     }
 
     /// Frees the block that a frame names, if it is that frame's.

@@ -15,8 +15,7 @@ use crate::ring::layout::Lane;
 use crate::ring::taker::{self, Out, Taker};
 use crate::ring::{Readers, RingCorrupt, WhenFull};
 use crate::shm::window::Shared;
-use crate::sync::clock::now_ns;
-use crate::sync::wait::{PEER_CHECK_NS, WaitPoint};
+use crate::sync::wait::{WaitPoint, is_peer_check_due};
 
 /// The lanes met so far.
 #[derive(Debug)]
@@ -185,9 +184,7 @@ impl Lanes {
     #[cold]
     fn sweep_now_and_then(&mut self) {
         self.taken = 0;
-        let now = now_ns();
-        if now.saturating_sub(self.swept_ns) >= PEER_CHECK_NS {
-            self.swept_ns = now;
+        if is_peer_check_due(&mut self.swept_ns) {
             let _others_remain = self.core.sweep_seats();
             self.core.break_dead_senders_locks();
         }

@@ -197,7 +197,7 @@ impl Core {
                         self.slab.adopt(block, place::receiver_of(word), in_flight(lane, frame.position()));
                 }
             });
-            self.free_blocks_done(lane, &held)?;
+            self.free_blocks_done(lane, &words, &area, &held);
             if held.unlock().0 || some {
                 self.wake_lane(lane)?;
             }

@@ -23,7 +23,7 @@ use crate::shm::layout::ControlWords;
 use crate::shm::participants::{Membership, Role};
 use crate::shm::window::Shared;
 use crate::sync::clock::now_ns;
-use crate::sync::wait::{PEER_CHECK_NS, WaitPoint, burst, wait};
+use crate::sync::wait::{WaitPoint, burst, is_peer_check_due, wait};
 
 /// Lanes that a sender finds spoilt before it gives up: a hostile peer can make each look long.
 const SPOILT_MAX: u32 = 4;
@@ -44,6 +44,8 @@ pub struct Sender {
     full_at: u64,
     /// When it last looked whether the receiver lives.
     peers_checked_ns: u64,
+    /// The last receiver's process, found dead by a call that does not wait, until one that waits tells it.
+    untold_death: Option<u32>,
     /// When it last looked whether dead processes have blocks.
     blocks_checked_ns: u64,
     core: Arc<Core>,
@@ -73,6 +75,7 @@ impl Sender {
                         receiver_wait: core.receiver_wait.clone(),
                         full_at: 0,
                         peers_checked_ns: 0,
+                        untold_death: None,
                         blocks_checked_ns: 0,
                         core: Arc::clone(core),
                     });
@@ -117,18 +120,15 @@ impl Sender {
             core.follow_new_lane(lock, words);
         }
         // The sender before may have died at the lane, and receivers have gone to sleep over it.
-        if words.taking.lock.break_from(Holder::Producer).is_some() {
-            core.wake_lane(lane)?;
-        }
-        if let Some(held) = words.taking.lock.try_lock(Holder::Producer) {
-            core.free_blocks_done(lane, &held)?;
+        let area = core.area(lane)?;
+        if let Some(held) = words.taking.lock.lock_or_take_from(&[Holder::Producer], Holder::Producer) {
+            core.free_blocks_done(lane, words, &area, &held);
             if held.unlock().0 {
                 core.wake_lane(lane)?;
             }
         }
-        let producer =
-            Producer::attach(core.lane(lane)?, core.area(lane)?, core.classes(), (core.readers(), core.when_full()))
-                .map_err(|found| ChannelError::corrupt(lane, found))?;
+        let producer = Producer::attach(core.lane(lane)?, area, core.classes(), (core.readers(), core.when_full()))
+            .map_err(|found| ChannelError::corrupt(lane, found))?;
         // A lane that cannot be read is not to be written.
         ReceiverLane::check(core, lane)?;
         core.free_blocks_never_sent(lock, lane, producer.position());
@@ -241,10 +241,12 @@ impl Sender {
     fn count_rejected(&mut self, error: TrySendError) {
         if error == TrySendError::Full {
             // Nobody else may look, if no endpoint ever waits.
-            let now = now_ns();
-            if self.core.readers() != Readers::One && now.saturating_sub(self.peers_checked_ns) >= PEER_CHECK_NS {
-                self.peers_checked_ns = now;
-                let _told_to_who_waits = self.core.sweep_seats();
+            if self.core.readers() != Readers::One
+                && is_peer_check_due(&mut self.peers_checked_ns)
+                && let Some(pid) = self.core.sweep_seats()
+            {
+                self.untold_death = Some(pid);
+                self.peers_checked_ns = 0; // The next wait tells it at once.
             }
             let rejected = &self.lane.shape.rejected;
             rejected.store(rejected.load(Relaxed).wrapping_add(1), Relaxed);
@@ -296,6 +298,7 @@ impl Sender {
     ) -> Result<T, SendError> {
         let (core, point, mut peers_checked_ns) =
             (Arc::clone(&self.core), self.sender_wait.clone(), self.peers_checked_ns);
+        let mut untold = self.untold_death.take();
         let sender = RefCell::new(&mut *self);
         let attempt = RefCell::new(&mut attempt);
         let poll = || unless_full(attempt.borrow_mut()(&mut sender.borrow_mut()));
@@ -303,9 +306,13 @@ impl Sender {
             return outcome;
         }
         let (WaitPoint { event, counters }, strategy) = (&*point, &core.control.strategy);
-        let check = || dead_receiver(&core);
+        let check = || match untold.take() {
+            Some(pid) => Some(Err(SendError::PeerDied { pid })),
+            None => dead_receiver(&core),
+        };
         let outcome = wait(event, counters, strategy, deadline_ns, &mut peers_checked_ns, poll, poll, check);
         self.peers_checked_ns = peers_checked_ns;
+        self.untold_death = untold;
         outcome.unwrap_or(Err(SendError::Stalled))
     }
 
@@ -333,12 +340,7 @@ impl Sender {
 
     /// Whether that was not done for a while, as a process that has all the blocks may have died meanwhile.
     pub(super) fn is_time_to_look_for_the_dead(&mut self) -> bool {
-        let now = now_ns();
-        let is_time = now.saturating_sub(self.blocks_checked_ns) >= PEER_CHECK_NS;
-        if is_time {
-            self.blocks_checked_ns = now;
-        }
-        is_time
+        is_peer_check_due(&mut self.blocks_checked_ns)
     }
 
     /// Where this sender waits for room.

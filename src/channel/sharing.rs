@@ -4,7 +4,7 @@
 use std::thread;
 
 use crate::channel::wakes::{unless_it_sleeps_on, until_asleep};
-use crate::channel::{Channel, Receiver, Receivers, RecvError, TryRecvError, WhenFull};
+use crate::channel::{Channel, Receiver, Receivers, RecvError, SendError, TryRecvError, WhenFull};
 use crate::prim::mortal;
 use crate::ring::lock::Holder;
 use crate::sync::wait::WaitStrategy;
@@ -202,6 +202,16 @@ fn what_was_given_back_is_no_end() {
     assert!(other.lanes.others_have_some(), "it was given back after the look at the lanes");
     assert_eq!(*other.recv().unwrap(), *b"given back");
     assert_eq!(other.recv().unwrap_err(), RecvError::Disconnected);
+}
+
+#[test]
+fn a_death_that_was_found_without_waiting_is_told_to_the_next_wait() {
+    let channel = channel();
+    let (mut sender, receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
+    die(&channel, receiver);
+    while sender.try_send(&[0; 64]).is_ok() {}
+    let told = unless_it_sleeps_on(move || sender.send(&[0; 64]));
+    assert_eq!(told, Err(SendError::PeerDied { pid: std::process::id() }));
 }
 
 #[test]

@@ -12,7 +12,7 @@ const LINE: u64 = 64;
 /// Bytes read between two flushes, so that an answer to a single message does not wait for one.
 const FLUSH_BYTES: u64 = 512;
 /// Longer frames are not flushed: `cargo xtask bench peers` shows those of 16 KiB to be three times as fast without, those
-/// of 1 KiB as fast as with it or up to three times as slow, by the state that the machine is in.
+/// of 1 KiB twice as fast or three times as slow, by the state that the machine is in.
 const FLUSH_FRAME_MAX: u64 = 4096;
 /// Pads and moves that one look follows, so that a hostile producer cannot keep it busy.
 const HOPS_MAX: u32 = 64;

@@ -161,6 +161,7 @@ impl Producer {
 
     #[inline(never)]
     fn reserve_elsewhere(&mut self, len: u32, on_event: impl FnMut(Event)) -> Result<Reservation, RingFull> {
+        // P1
         if self.lane.shape.offer.load(Relaxed) != 0 && self.batch.is_none() {
             self.adopt_offer();
         }

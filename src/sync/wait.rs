@@ -162,6 +162,16 @@ const ROUNDS_BETWEEN_YIELDS: u32 = 4;
 /// How often a waiter looks whether its peers still live.
 pub(crate) const PEER_CHECK_NS: u64 = 20_000_000;
 
+/// Whether that look is due, for who does not wait: the last was at `checked_ns`, and this one is now.
+pub(crate) fn is_peer_check_due(checked_ns: &mut u64) -> bool {
+    let now = now_ns();
+    let is_due = now.saturating_sub(*checked_ns) >= PEER_CHECK_NS;
+    if is_due {
+        *checked_ns = now;
+    }
+    is_due
+}
+
 /// A short burst of polls, which costs nothing but itself: for what comes within a microsecond.
 #[inline]
 pub(crate) fn burst<T>(counters: &WaitCounters, mut glance: impl FnMut() -> Option<T>) -> Option<T> {
