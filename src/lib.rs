@@ -24,7 +24,8 @@ pub mod telemetry;
 
 #[cfg(not(loom))]
 pub use channel::{
-    AsyncReceiver, AsyncSender, Channel, ChannelOptions, Claim, Guard, Receiver, Receivers, Resize, Sender, WhenFull,
+    AsyncReceiver, AsyncSender, Channel, ChannelOptions, Claim, Guard, Order, Receiver, Receivers, Resize, Sender,
+    WhenFull,
 };
 #[cfg(not(loom))]
 pub use shm::ShmError;

@@ -219,8 +219,8 @@ impl AsyncSender {
 
     fn poll_reserve(&mut self, len: usize, context: &Context<'_>) -> Poll<Result<Room, SendError>> {
         let Self { sender, wait, .. } = self;
-        let (point, core) = (sender.wait_point(), sender.core());
-        wait.poll((&point, &point), context, || sender.poll_reserve(len), || dead_receiver(&core))
+        let ((own, room), core) = (sender.wait_points(), sender.core());
+        wait.poll((&own, &room), context, || sender.poll_reserve(len), || dead_receiver(&core))
     }
 
     fn poll_unsent(&mut self, context: &Context<'_>) -> Poll<Result<(), SendError>> {

@@ -1,5 +1,6 @@
 //! Room for a message that is being written.
 
+use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 
 use crate::channel::sender::Sender;
@@ -61,11 +62,20 @@ impl Claim<'_> {
     #[inline(always)]
     pub fn commit_len(self, len: usize) {
         assert!(len <= self.room.len(), "{len} bytes committed of {} claimed", self.room.len());
-        let Room { reservation, long } = self.room;
-        match long {
-            None => self.sender.commit(reservation, len as u32),
-            Some(long) => self.sender.commit_block(reservation, long.block, len),
+        // There is nothing to give up, and the block is sent.
+        let mut claim = ManuallyDrop::new(self);
+        let reservation = claim.room.reservation;
+        match claim.room.long.take() {
+            None => claim.sender.commit(reservation, len as u32),
+            Some(long) => claim.sender.commit_block(reservation, long.block, len),
         }
+    }
+}
+
+impl Drop for Claim<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.sender.give_up_claim();
     }
 }
 

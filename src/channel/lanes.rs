@@ -11,7 +11,6 @@ use crate::channel::slab::{Slab, in_flight};
 use crate::prim::Ordering::Acquire;
 use crate::ring::consumer::{Consumer, Frame, Payload, Payloads};
 use crate::ring::lapped::{Lapped, Look};
-use crate::ring::layout::Lane;
 use crate::ring::taker::{self, Out, Taker};
 use crate::ring::{Readers, RingCorrupt, WhenFull};
 use crate::shm::window::Shared;
@@ -42,7 +41,6 @@ const TAKEN_BETWEEN_LOOKS: u32 = 1024;
 pub(super) struct ReceiverLane {
     reader: Reader,
     payloads: Payloads,
-    pub(super) words: Shared<Lane>,
     sender_wait: Shared<WaitPoint>,
     core: Arc<Core>,
 }
@@ -266,7 +264,7 @@ impl ReceiverLane {
 
     fn with(core: &Arc<Core>, lane: usize, reader: Reader) -> Result<Self, ChannelError> {
         let (payloads, sender_wait) = (Payloads(core.area(lane)?), core.sender_wait(lane)?);
-        Ok(Self { reader, payloads, words: core.lane(lane)?, sender_wait, core: Arc::clone(core) })
+        Ok(Self { reader, payloads, sender_wait, core: Arc::clone(core) })
     }
 
     /// Whether a receiver could read the lane.
@@ -294,6 +292,12 @@ impl ReceiverLane {
     fn peek(&mut self, lane: usize) -> Result<Option<(usize, Frame)>, TryRecvError> {
         let Reader::InOrder(consumer) = &mut self.reader else { return self.take(lane) };
         match consumer.peek() {
+            Ok(None) => {
+                if consumer.take_passed() {
+                    self.sender_wait.event.notify();
+                }
+                Ok(None)
+            }
             Ok(found) => Ok(found.map(|frame| (lane, frame))),
             Err(found) => Err(self.spoilt(lane, found)),
         }

@@ -8,9 +8,12 @@ mod core;
 mod error;
 mod guard;
 mod held;
+mod joining;
 mod lanes;
 mod layout;
 mod loan;
+#[cfg(test)]
+mod one_order;
 mod options;
 mod place;
 mod presence;
@@ -23,6 +26,7 @@ mod sharing;
 mod slab;
 #[cfg(test)]
 mod spoilt;
+mod turns;
 mod typed;
 mod view;
 #[cfg(test)]
@@ -37,7 +41,7 @@ pub use error::{ChannelError, RecvError, ResizeError, SendBatchError, SendError,
 pub use guard::Guard;
 pub use held::Held;
 pub use loan::Loan;
-pub use options::{ChannelOptions, Receivers, WhenFull};
+pub use options::{ChannelOptions, Order, Receivers, WhenFull};
 pub use receiver::Receiver;
 pub use resize::Resize;
 pub use sender::Sender;

@@ -17,6 +17,7 @@ use crate::shm::header::{
 /// | `senders_max` | 16 | 1 to 64 |
 /// | `receivers` | [`Receivers::One`] | see there |
 /// | `when_full` | [`WhenFull::Wait`] | see there |
+/// | `order` | [`Order::PerSender`] | see there |
 ///
 /// Sizes of rings are rounded up to powers of two. The segment is sparse: only rings in use, and blocks that were used,
 /// cost memory.
@@ -30,6 +31,25 @@ pub struct ChannelOptions {
     receivers: Receivers,
     blocks: u32,
     when_full: WhenFull,
+    order: Order,
+}
+
+/// In which order the messages of several senders are received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Order {
+    /// Each sender's messages in the order it sent them; those of different senders interleave anyhow. The fastest: each
+    /// sender has a ring of its own.
+    #[default]
+    PerSender,
+    /// All messages in the order in which room for them was claimed, which [`crate::channel::Sender::send`] does at its
+    /// beginning: what is sent after another sender's send has returned comes after that message. The senders share one ring,
+    /// and take turns at it.
+    ///
+    /// A claim that is held keeps back what others claim behind it until it is committed, is dropped, or its process dies. A
+    /// batch is sent message by message, so that others' may come between. Where another sender is at the ring just now, and
+    /// stays there, `try_send` is refused as if it were full.
+    Global,
 }
 
 /// What a sender does that finds its ring full.
@@ -81,6 +101,7 @@ impl Default for ChannelOptions {
             receivers: Receivers::One,
             blocks: 64,
             when_full: WhenFull::Wait,
+            order: Order::PerSender,
         }
     }
 }
@@ -126,6 +147,12 @@ impl ChannelOptions {
     /// What a sender does that finds its ring full.
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.when_full = when_full;
+        self
+    }
+
+    /// In which order the messages of several senders are received.
+    pub fn order(mut self, order: Order) -> Self {
+        self.order = order;
         self
     }
 
@@ -181,6 +208,10 @@ impl ChannelOptions {
             when_full: match self.when_full {
                 WhenFull::Wait => 0,
                 WhenFull::DropOldest => 1,
+            },
+            order: match self.order {
+                Order::PerSender => 0,
+                Order::Global => 1,
             },
         };
         Ok(CheckedOptions { geometry, ring_class })

@@ -14,10 +14,11 @@ use crate::channel::sender::deadline;
 use crate::prim::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::ring::Readers;
 use crate::ring::consumer::{Frame, Payload};
+use crate::ring::layout::Lane;
 use crate::shm::layout::RECEIVER_GONE;
 use crate::shm::participants::{Membership, Role};
 use crate::shm::window::Shared;
-use crate::sync::wait::{WaitPoint, burst, wait};
+use crate::sync::wait::{WaitPoint, burst, is_peer_check_due, wait};
 
 /// Messages in a row after which a sender is taken to be streaming.
 pub(super) const STREAK_MIN: u32 = 16;
@@ -30,6 +31,8 @@ pub(super) const LEAD_PAUSES_MAX: u32 = 256;
 #[derive(Debug)]
 pub struct Receiver {
     pub(super) lanes: Lanes,
+    /// The words of each sender there ever was, or of its successors.
+    senders: Vec<Shared<Lane>>,
     /// Of the batch in hand; kept for its memory.
     pub(super) frames: Vec<Frame>,
     /// Messages received since the last one that had to be waited for; it may wrap.
@@ -38,6 +41,8 @@ pub struct Receiver {
     closed: bool,
     /// When it last looked whether the senders live.
     peers_checked_ns: u64,
+    /// When it last looked, without waiting, whether a message is kept back by a dead sender's claim.
+    claims_checked_ns: u64,
     /// Where its waits are booked.
     waits: Shared<WaitPoint>,
     place: Arc<Place>,
@@ -73,7 +78,7 @@ impl Receiver {
         // Before anybody sees this receiver: a lane that cannot be read must not look like a receiver that has closed.
         core.restore_loans(&lock)?;
         let lanes =
-            (0..core.lanes_used()).map(|lane| ReceiverLane::attach(core, lane, 0)).collect::<Result<Vec<_>, _>>()?;
+            (0..core.ring_lanes()).map(|lane| ReceiverLane::attach(core, lane, 0)).collect::<Result<Vec<_>, _>>()?;
         // Edge `receiver-attached`, writing end: to the Acquire load above in the next receiver's attach. Meanwhile
         // only a sender's sweep changes the word, to 0.
         core.control.receiver.swap(membership.word(), AcqRel);
@@ -85,11 +90,25 @@ impl Receiver {
         let seat = usize::from(place.seat().unwrap_or(0));
         let (lanes, core) = (Lanes::new(lanes, seat, Arc::clone(core)), Arc::clone(core));
         let place = Arc::new(place);
-        Ok(Self { lanes, frames: Vec::new(), streak: 0, closed: false, peers_checked_ns: 0, waits, place, core })
+        Ok(Self {
+            lanes,
+            senders: Vec::new(),
+            frames: Vec::new(),
+            streak: 0,
+            closed: false,
+            peers_checked_ns: 0,
+            claims_checked_ns: 0,
+            waits,
+            place,
+            core,
+        })
     }
 
     fn meet_lanes(&mut self) -> Result<(), ChannelError> {
-        for lane in self.lanes.all.len()..self.core.lanes_used() {
+        for number in self.senders.len()..self.core.lanes_used() {
+            self.senders.push(self.core.lane(number)?);
+        }
+        for lane in self.lanes.all.len()..self.core.ring_lanes() {
             self.lanes.all.push(ReceiverLane::attach(&self.core, lane, self.place.seat().unwrap_or(0))?);
         }
         Ok(())
@@ -248,7 +267,10 @@ impl Receiver {
         let known = self.lanes.all.len();
         self.meet_lanes().map_err(|_| TryRecvError::Corrupt { lane: known, position: 0, word: 0 })?;
         let alone =
-            !self.lanes.all.is_empty() && self.lanes.all.iter().all(|lane| presence::is_free(&lane.words.shape.owner));
+            !self.senders.is_empty() && self.senders.iter().all(|sender| presence::is_free(&sender.shape.owner));
+        if self.core.is_in_one_order() && is_peer_check_due(&mut self.claims_checked_ns) {
+            self.core.settle_dead_senders();
+        }
         // Owners first, then what they committed, then whether another came meanwhile.
         match self.lanes.peek()? {
             // A look that found somebody else at a lane says nothing of it, and what others have in hand may come back.
@@ -265,13 +287,13 @@ impl Receiver {
         if self.place.seat().is_some() {
             let _others_remain = self.core.sweep_seats();
         }
-        for lane in 0..self.lanes.all.len() {
-            let owner = &self.lanes.all[lane].words.shape.owner;
+        for (number, sender) in self.senders.iter().enumerate() {
+            let owner = &sender.shape.owner;
             let word = owner.load(Acquire);
             if word == 0 || !self.core.participants.sweep(word).unwrap_or(false) {
                 continue;
             }
-            if !self.core.break_dead_senders_lock(lane, word).unwrap_or(false) {
+            if !self.core.break_dead_senders_lock(number, word).unwrap_or(false) {
                 continue;
             }
             // What it committed last may have come after the last look: its messages go before its death.
@@ -281,7 +303,7 @@ impl Receiver {
                 Ok(None) if self.lanes.any_busy() => continue,
                 Ok(None) => {}
             }
-            if self.lanes.all[lane].words.shape.owner.compare_exchange(word, 0, AcqRel, Relaxed).is_ok() {
+            if owner.compare_exchange(word, 0, AcqRel, Relaxed).is_ok() {
                 return Some(Err(RecvError::PeerDied { pid: word as u32 }));
             }
         }

@@ -4,7 +4,6 @@ use crate::channel::Channel;
 use crate::channel::core::{Core, StructureLock};
 use crate::channel::error::ResizeError;
 use crate::channel::options::class_of;
-use crate::channel::presence;
 use crate::prim::Ordering::Relaxed;
 use crate::ring::Readers;
 use crate::ring::resize::{self, Offered};
@@ -40,8 +39,8 @@ impl Channel {
         let lock = self.core.lock_structure()?;
         self.core.control.ring_class.store(u64::from(class), Relaxed);
         let mut outcome = Resize::default();
-        for lane in 0..self.core.lanes_used() {
-            if presence::is_free(&self.core.lane(lane)?.shape.owner) {
+        for lane in 0..self.core.ring_lanes() {
+            if !self.core.has_sender(lane)? {
                 // Its next sender starts from the plan.
                 continue;
             }
@@ -61,7 +60,7 @@ impl Channel {
     /// The kernel refuses; what was not given back is tried again with the next call.
     pub fn reclaim(&self) -> Result<(), ResizeError> {
         let lock = self.core.lock_structure()?;
-        for lane in 0..self.core.lanes_used() {
+        for lane in 0..self.core.ring_lanes() {
             if !resize::is_offered(&*self.core.lane(lane)?) {
                 reclaim_lane(&self.core, &lock, lane)?;
             }

@@ -146,7 +146,7 @@ impl Core {
 
     /// Whether the receiver in a seat may have frames that it has taken and is not done with.
     fn may_have_frames(&self, number: u8) -> bool {
-        let lanes = if self.readers() == Readers::Competing { self.lanes_used() } else { 0 };
+        let lanes = if self.readers() == Readers::Competing { self.ring_lanes() } else { 0 };
         (0..lanes).any(|lane| {
             let (Ok(words), Ok(area)) = (self.lane(lane), self.area(lane)) else { return false };
             let Some(lock) = words.taking.lock.try_lock(Holder::Seat(number)) else { return true };
@@ -174,12 +174,15 @@ impl Core {
         if self.readers() == Readers::Each {
             self.break_dead_receivers_locks(lock, number)?;
         }
-        let competing = if self.readers() == Readers::Competing { self.lanes_used() } else { 0 };
+        if self.is_in_one_order() {
+            self.settle_under(lock)?;
+        }
+        let competing = if self.readers() == Readers::Competing { self.ring_lanes() } else { 0 };
         for lane in 0..competing {
             let (words, area) = (self.lane(lane)?, self.area(lane)?);
             let owner = words.shape.owner.load(Acquire);
             // No successor comes while we have the structure lock.
-            let no_sender = owner == 0 || self.participants.sweep(owner)?;
+            let no_sender = !self.is_in_one_order() && (owner == 0 || self.participants.sweep(owner)?);
             let dead = [Holder::Resizer, Holder::Seat(number), Holder::Producer];
             let dead = if no_sender { &dead[..] } else { &dead[..2] };
             let Some(held) = words.taking.lock.lock_or_take_from(dead, Holder::Resizer) else { return Ok(false) };
@@ -277,6 +280,9 @@ impl Core {
 
     /// Frees a lane that its dead sender, known by `owner`, was at; false if that cannot be done now.
     pub(crate) fn break_dead_senders_lock(&self, lane: usize, owner: u64) -> Result<bool, ShmError> {
+        if self.is_in_one_order() {
+            return self.settle_dead_sender(lane, owner);
+        }
         let words = self.lane(lane)?;
         if !words.taking.lock.is_held_by(Holder::Producer) {
             return Ok(true);
@@ -290,6 +296,9 @@ impl Core {
 
     /// As [`Core::break_dead_senders_lock`], of every lane whose sender has died.
     pub(crate) fn break_dead_senders_locks(&self) {
+        if self.is_in_one_order() {
+            return self.settle_dead_senders();
+        }
         for lane in 0..self.lanes_used() {
             if let Ok(words) = self.lane(lane)
                 && words.taking.lock.is_held_by(Holder::Producer)

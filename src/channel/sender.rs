@@ -5,145 +5,55 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::channel::claim::{Claim, Long, Room};
-use crate::channel::core::{Core, StructureLock};
-use crate::channel::error::{ChannelError, SendError, TrySendError};
-use crate::channel::lanes::ReceiverLane;
+use crate::channel::core::Core;
+use crate::channel::error::{SendError, TrySendError};
 use crate::channel::receiver::{LEAD_PAUSES_MAX, STREAK_MIN};
 use crate::channel::slab::Block;
-use crate::channel::{place, presence, resize};
-use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::channel::{place, presence};
+use crate::prim::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::ring::Readers;
+use crate::ring::claims::Claimant;
 use crate::ring::layout::Lane;
-use crate::ring::lock::Holder;
 use crate::ring::producer::{Producer, Reservation};
-use crate::ring::resize::found;
-use crate::ring::word::LOAN_LEN;
+use crate::ring::word::{FrameHeader, LOAN_LEN};
 use crate::shm::header::RING_PAYLOAD_MAX;
 use crate::shm::layout::ControlWords;
-use crate::shm::participants::{Membership, Role};
+use crate::shm::participants::Membership;
 use crate::shm::window::Shared;
 use crate::sync::clock::now_ns;
 use crate::sync::wait::{WaitPoint, burst, is_peer_check_due, wait};
-
-/// Lanes that a sender finds spoilt before it gives up: a hostile peer can make each look long.
-const SPOILT_MAX: u32 = 4;
 
 /// Sends messages, in order. Closing is dropping.
 #[derive(Debug)]
 pub struct Sender {
     pub(super) producer: Producer,
-    lane: Shared<Lane>,
-    number: usize,
-    sender_wait: Shared<WaitPoint>,
-    membership: Membership,
+    /// Where the senders share a lane: this one of its producers.
+    pub(super) claimant: Option<Claimant>,
+    /// The words that are this sender's alone.
+    pub(super) lane: Shared<Lane>,
+    /// The lane that its messages are in.
+    pub(super) ring_lane: usize,
+    /// Where its waits are booked.
+    pub(super) waits: Shared<WaitPoint>,
+    /// Where it waits for room.
+    pub(super) room: Shared<WaitPoint>,
+    pub(super) membership: Membership,
     /// Longest payload that goes into the ring, bytes.
-    ring_payload_max: usize,
-    control: Shared<ControlWords>,
-    receiver_wait: Shared<WaitPoint>,
+    pub(super) ring_payload_max: usize,
+    pub(super) control: Shared<ControlWords>,
+    pub(super) receiver_wait: Shared<WaitPoint>,
     /// Messages sent when it last found its ring full.
-    full_at: u64,
+    pub(super) full_at: u64,
     /// When it last looked whether the receiver lives.
-    peers_checked_ns: u64,
+    pub(super) peers_checked_ns: u64,
     /// The last receiver's process, found dead by a call that does not wait, until one that waits tells it.
-    untold_death: Option<u32>,
+    pub(super) untold_death: Option<u32>,
     /// When it last looked whether dead processes have blocks.
-    blocks_checked_ns: u64,
-    core: Arc<Core>,
+    pub(super) blocks_checked_ns: u64,
+    pub(super) core: Arc<Core>,
 }
 
 impl Sender {
-    pub(crate) fn attach(core: &Arc<Core>) -> Result<Self, ChannelError> {
-        let membership = core.participants.join(Role::Sender)?;
-        let lock = core.lock_structure()?;
-        let lanes = core.geometry.lanes_max as usize;
-        let (mut refused, mut spoilt) = (ChannelError::TooManySenders { lanes }, 0);
-        for lane in 0..lanes {
-            let words = core.lane(lane)?;
-            let Some(owner_before) = Self::take_lane(core, &words, &membership)? else { continue };
-            let sender_wait = core.sender_wait(lane)?;
-            match Self::ready_ring(core, &lock, lane, &words) {
-                Ok(producer) => {
-                    presence::arrive(&core.control.senders_attached);
-                    return Ok(Self {
-                        producer,
-                        lane: words,
-                        number: lane,
-                        sender_wait,
-                        membership,
-                        ring_payload_max: core.geometry.message_bytes_max.min(RING_PAYLOAD_MAX) as usize,
-                        control: core.control.clone(),
-                        receiver_wait: core.receiver_wait.clone(),
-                        full_at: 0,
-                        peers_checked_ns: 0,
-                        untold_death: None,
-                        blocks_checked_ns: 0,
-                        core: Arc::clone(core),
-                    });
-                }
-                Err(error) => {
-                    // A death that the receiver has not been told of stays to be told.
-                    words.shape.owner.store(owner_before, Release);
-                    // It may have been the last one to leave.
-                    core.receiver_wait.event.wake_all();
-                    spoilt += 1;
-                    refused = error;
-                }
-            }
-            // A lane that some peer has spoilt is no reason to refuse the others, unless it has spoilt all.
-            if spoilt == SPOILT_MAX || !matches!(refused, ChannelError::Corrupt { .. }) {
-                break;
-            }
-        }
-        Err(refused)
-    }
-
-    /// Takes the lane if it has no living owner, and says who that was; the structure lock keeps others from doing the
-    /// same.
-    fn take_lane(core: &Core, words: &Lane, membership: &Membership) -> Result<Option<u64>, ChannelError> {
-        let owner = words.shape.owner.load(Acquire);
-        let is_free = owner == 0 || core.participants.sweep(owner)?;
-        if is_free {
-            words.shape.owner.store(membership.word(), Release);
-        }
-        Ok(is_free.then_some(owner))
-    }
-
-    fn ready_ring(core: &Core, lock: &StructureLock<'_>, lane: usize, words: &Lane) -> Result<Producer, ChannelError> {
-        let class = core.ring_class();
-        let is_new = words.producer.cursor.load(Relaxed) == 0;
-        if is_new {
-            core.back_ring(lane, class)?;
-            found(words, class, core.readers());
-        }
-        if lane >= core.lanes_used() {
-            // Also if another founded it and died: nobody has met it yet.
-            core.follow_new_lane(lock, words);
-        }
-        // The sender before may have died at the lane, and receivers have gone to sleep over it.
-        let area = core.area(lane)?;
-        if let Some(held) = words.taking.lock.lock_or_take_from(&[Holder::Producer], Holder::Producer) {
-            core.free_blocks_done(lane, words, &area, &held);
-            if held.unlock().0 {
-                core.wake_lane(lane)?;
-            }
-        }
-        let producer = Producer::attach(core.lane(lane)?, area, core.classes(), (core.readers(), core.when_full()))
-            .map_err(|found| ChannelError::corrupt(lane, found))?;
-        // A lane that cannot be read is not to be written.
-        ReceiverLane::check(core, lane)?;
-        core.free_blocks_never_sent(lock, lane, producer.position());
-        if lane >= core.lanes_used() {
-            // Edge `lane-founded`, writing end. Lanes are taken lowest first, so those used are a prefix, but for lanes
-            // that are spoilt.
-            core.control.lanes_used.store(lane as u64 + 1, Release);
-        }
-        if !is_new {
-            // The lane was passed over by resizes while nobody owned it. Where the ring cannot be had, the old one does.
-            let _old_ring_does = resize::offer(core, lock, lane, class);
-        }
-        Ok(producer)
-    }
-
     /// Sends `message`, waiting for room as long as it takes.
     ///
     /// # Errors
@@ -152,7 +62,9 @@ impl Sender {
     pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
         let Some(reservation) = self.glance(message.len()) else { return self.send_elsewhere(message) };
         self.producer.payload_mut(reservation).copy_from_slice(message);
-        self.commit(reservation, reservation.len());
+        // Room at hand is in a ring of its own.
+        self.producer.commit(reservation, reservation.len());
+        self.receiver_wait.event.notify();
         Ok(())
     }
 
@@ -222,14 +134,20 @@ impl Sender {
         if place::refuses(self.control.receiver.load(Relaxed)) {
             return Err(TrySendError::Disconnected);
         }
-        let (core, lane) = (&self.core, self.number);
-        self.producer.reserve(len, |event| core.on_event(lane, event)).map_err(|_| TrySendError::Full)
+        let (core, lane) = (&self.core, self.ring_lane);
+        let on_event = |event| core.on_event(lane, event);
+        let reserved = match &mut self.claimant {
+            None => self.producer.reserve(len, on_event),
+            Some(claimant) => claimant.claim(&mut self.producer, len, on_event),
+        };
+        reserved.map_err(|_| TrySendError::Full)
     }
 
     #[cold]
     fn try_reserve_block(&mut self, len: usize) -> Result<Room, TrySendError> {
-        let reservation = self.reserve_in_ring(LOAN_LEN)?;
-        Ok(Room { reservation, long: Some(Box::new(Long { block: self.take_block(len)?, len })) })
+        // The block first: a claim has its place in the order, and would have to be given up.
+        let block = self.take_block(len)?;
+        Ok(Room { reservation: self.reserve_in_ring(LOAN_LEN)?, long: Some(Box::new(Long { block, len })) })
     }
 
     /// Room, or why there will be none; `None` while there is none. For waits.
@@ -241,12 +159,14 @@ impl Sender {
     fn count_rejected(&mut self, error: TrySendError) {
         if error == TrySendError::Full {
             // Nobody else may look, if no endpoint ever waits.
-            if self.core.readers() != Readers::One
+            if (self.core.readers() != Readers::One || self.core.is_in_one_order())
                 && is_peer_check_due(&mut self.peers_checked_ns)
-                && let Some(pid) = self.core.sweep_seats()
             {
-                self.untold_death = Some(pid);
-                self.peers_checked_ns = 0; // The next wait tells it at once.
+                self.core.settle_dead_senders();
+                self.untold_death = self.core.sweep_seats();
+                if self.untold_death.is_some() {
+                    self.peers_checked_ns = 0; // The next wait tells it at once.
+                }
             }
             let rejected = &self.lane.shape.rejected;
             rejected.store(rejected.load(Relaxed).wrapping_add(1), Relaxed);
@@ -296,16 +216,16 @@ impl Sender {
         deadline_ns: Option<u64>,
         mut attempt: impl FnMut(&mut Self) -> Result<T, TrySendError>,
     ) -> Result<T, SendError> {
-        let (core, point, mut peers_checked_ns) =
-            (Arc::clone(&self.core), self.sender_wait.clone(), self.peers_checked_ns);
+        let (core, (waits, room), mut peers_checked_ns) =
+            (Arc::clone(&self.core), self.wait_points(), self.peers_checked_ns);
         let mut untold = self.untold_death.take();
         let sender = RefCell::new(&mut *self);
         let attempt = RefCell::new(&mut attempt);
         let poll = || unless_full(attempt.borrow_mut()(&mut sender.borrow_mut()));
-        if let Some(outcome) = burst(&point.counters, poll) {
+        if let Some(outcome) = burst(&waits.counters, poll) {
             return outcome;
         }
-        let (WaitPoint { event, counters }, strategy) = (&*point, &core.control.strategy);
+        let (event, counters, strategy) = (&room.event, &waits.counters, &core.control.strategy);
         let check = || match untold.take() {
             Some(pid) => Some(Err(SendError::PeerDied { pid })),
             None => dead_receiver(&core),
@@ -327,15 +247,22 @@ impl Sender {
     pub(super) fn commit_block(&mut self, reservation: Reservation, block: Block, len: usize) {
         let number = block.number() as u64;
         self.producer.payload_mut(reservation).copy_from_slice(&number.to_ne_bytes());
-        block.launch(self.number, reservation.position());
-        self.producer.commit_loan(reservation, len as u32);
+        block.launch(self.ring_lane, reservation.position());
+        match &mut self.claimant {
+            None => self.producer.commit_loan(reservation, len as u32),
+            Some(claimant) => claimant.commit(FrameHeader::Loan { len: len as u32 }),
+        }
         self.receiver_wait.event.notify();
     }
 
     /// Drops the oldest message of this sender that nobody has in hand; false if that cannot be done.
     pub(super) fn drop_oldest(&mut self) -> bool {
-        let (core, lane) = (&self.core, self.number);
-        self.producer.drop_oldest(|event| core.on_event(lane, event))
+        let (core, lane) = (&self.core, self.ring_lane);
+        let on_event = |event| core.on_event(lane, event);
+        match &mut self.claimant {
+            None => self.producer.drop_oldest(on_event),
+            Some(claimant) => claimant.drop_oldest(&mut self.producer, on_event),
+        }
     }
 
     /// Whether that was not done for a while, as a process that has all the blocks may have died meanwhile.
@@ -343,9 +270,9 @@ impl Sender {
         is_peer_check_due(&mut self.blocks_checked_ns)
     }
 
-    /// Where this sender waits for room.
-    pub(super) fn wait_point(&self) -> Shared<WaitPoint> {
-        self.sender_wait.clone()
+    /// Where this sender's waits are booked, and where it waits for room.
+    pub(super) fn wait_points(&self) -> (Shared<WaitPoint>, Shared<WaitPoint>) {
+        (self.waits.clone(), self.room.clone())
     }
 
     pub(super) fn core(&self) -> Arc<Core> {
@@ -370,7 +297,8 @@ impl Sender {
 
     #[inline(never)]
     fn room_in_ring(&mut self, len: usize) -> Option<Reservation> {
-        if len <= self.ring_payload_max { self.reserve_in_ring(len as u32).ok() } else { None }
+        let in_batch = len <= self.ring_payload_max && self.claimant.is_none();
+        if in_batch { self.reserve_in_ring(len as u32).ok() } else { None }
     }
 
     pub(super) fn commit_batch(&mut self) {
@@ -381,8 +309,22 @@ impl Sender {
 
     #[inline]
     pub(super) fn commit(&mut self, reservation: Reservation, len: u32) {
-        self.producer.commit(reservation, len);
+        match &mut self.claimant {
+            None => self.producer.commit(reservation, len),
+            Some(claimant) => claimant.commit(FrameHeader::Data { len }),
+        }
         self.receiver_wait.event.notify();
+    }
+
+    /// Gives up what was claimed and not committed, which others' messages wait for.
+    #[inline]
+    pub(super) fn give_up_claim(&mut self) {
+        if let Some(claimant) = &mut self.claimant
+            && !self.membership.is_inherited()
+            && claimant.give_up()
+        {
+            self.receiver_wait.event.notify();
+        }
     }
 }
 
@@ -391,6 +333,7 @@ impl Drop for Sender {
         if self.membership.is_inherited() {
             return;
         }
+        self.give_up_claim();
         presence::leave(&self.lane.shape.owner, self.membership.word());
         self.core.receiver_wait.event.wake_all();
     }
@@ -405,6 +348,9 @@ fn unless_full<T>(outcome: Result<T, TrySendError>) -> Option<Result<T, SendErro
 
 /// The receiver's death, if the one that was there has died. Told once: the place is free for another afterwards.
 pub(super) fn dead_receiver<T>(core: &Core) -> Option<Result<T, SendError>> {
+    if core.is_in_one_order() {
+        core.settle_dead_senders();
+    }
     if core.readers() != Readers::One {
         return core.sweep_seats().map(|pid| Err(SendError::PeerDied { pid }));
     }

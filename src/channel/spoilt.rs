@@ -9,7 +9,7 @@ const NO_HEADER: u64 = 77;
 fn a_sender_takes_the_next_lane() {
     let channel = Channel::options().senders_max(2).create_anonymous().unwrap();
     drop(channel.sender().unwrap());
-    channel.core.lane(0).unwrap().producer.cursor.store(NO_HEADER, Relaxed);
+    channel.core.lane(0).unwrap().producing.cursor.store(NO_HEADER, Relaxed);
     let mut sender = channel.sender().unwrap();
     sender.send(b"by lane 1").unwrap();
     assert!(matches!(channel.sender(), Err(ChannelError::Corrupt { lane: 0, .. })), "there is no other");
@@ -43,7 +43,7 @@ fn a_lane_that_was_never_used_is_passed_over_by_both_sides() {
     let channel = Channel::options().senders_max(3).create_anonymous().unwrap();
     let _first = channel.sender().unwrap();
     let mut receiver = channel.receiver().unwrap();
-    channel.core.lane(1).unwrap().producer.cursor.store(NO_HEADER, Relaxed);
+    channel.core.lane(1).unwrap().producing.cursor.store(NO_HEADER, Relaxed);
     let mut second = channel.sender().unwrap();
     second.send(b"by lane 2").unwrap();
     assert!(matches!(receiver.try_recv().unwrap_err(), TryRecvError::Corrupt { lane: 1, .. }));

@@ -1,7 +1,7 @@
 //! What can be seen of a channel from outside, without disturbing it.
 
-use crate::channel::Channel;
 use crate::channel::core::Core;
+use crate::channel::{Channel, Order};
 use crate::prim::Ordering::{Acquire, Relaxed};
 use crate::ring::word::Cursor;
 use crate::ring::{Readers, followers, lapped, resize};
@@ -19,13 +19,15 @@ use crate::sync::wait::{WAIT_BUCKETS, WaitPoint, WaitStrategy};
 pub struct ChannelView {
     /// When it was taken, nanoseconds on CLOCK_MONOTONIC.
     pub at_ns: u64,
+    /// In which order messages are received.
+    pub order: Order,
     /// How endpoints wait.
     pub strategy: WaitStrategy,
     /// Processes of the attached receivers.
     pub receiver_pids: Vec<u32>,
     /// The receivers' waits for messages, summed up.
     pub receiver_waits: WaitView,
-    /// One entry for each sender's lane that was ever used.
+    /// One entry for each sender's lane that was ever used. Where all messages are in one order, they are in the first.
     pub lanes: Vec<LaneView>,
 }
 
@@ -34,7 +36,8 @@ pub struct ChannelView {
 pub struct LaneView {
     /// Process of the sender, if one is attached.
     pub sender_pid: Option<u32>,
-    /// Messages committed, late by one commit at most. What a sender committed as it was killed may be missing.
+    /// Messages committed, late by one commit at most; where all are in one order, those claimed. What a sender committed as
+    /// it was killed may be missing.
     pub sent_messages: u64,
     /// Ring bytes those took: headers, payload and padding.
     pub sent_bytes: u64,
@@ -42,7 +45,7 @@ pub struct LaneView {
     pub received_messages: u64,
     /// Ring bytes released, or taken.
     pub received_bytes: u64,
-    /// Bytes of the ring that the sender writes to.
+    /// Bytes of the ring that the sender writes to; 0 if that is another lane's.
     pub ring_bytes: u64,
     /// Rings the sender has entered so far.
     pub epoch: u64,
@@ -76,6 +79,7 @@ impl Channel {
         let at_ns = now_ns();
         ChannelView {
             at_ns,
+            order: if core.is_in_one_order() { Order::Global } else { Order::PerSender },
             strategy: self.wait_strategy(),
             receiver_pids: receivers(core),
             receiver_waits: receiver_waits(core, at_ns),
@@ -104,7 +108,8 @@ impl ChannelView {
 
     /// Bytes of the rings that attached senders write to.
     pub fn ring_bytes(&self) -> u64 {
-        self.lanes.iter().filter(|lane| lane.sender_pid.is_some()).map(|lane| lane.ring_bytes).sum()
+        let is_shared = self.order == Order::Global && self.lanes.iter().any(|lane| lane.sender_pid.is_some());
+        self.lanes.iter().filter(|lane| is_shared || lane.sender_pid.is_some()).map(|lane| lane.ring_bytes).sum()
     }
 }
 
@@ -127,15 +132,15 @@ fn lane_view(core: &Core, lane: usize, at_ns: u64) -> Option<LaneView> {
         }
         Readers::Each => (resize::released(&words, Readers::Each), followers::fewest_messages(&words)),
     };
-    let sent = Cursor::from_word(words.producer.cursor.load(Relaxed));
+    let sent = Cursor::from_word(words.producing.cursor.load(Relaxed));
     let owner = words.shape.owner.load(Relaxed);
     Some(LaneView {
         sender_pid: (owner != 0).then_some(owner as u32),
-        sent_messages: words.producer.messages.load(Relaxed),
+        sent_messages: words.sent_messages(),
         sent_bytes: sent.position,
         received_messages,
         received_bytes: received.position,
-        ring_bytes: 1 << sent.class.min(crate::shm::header::CLASS_CEILING as u8),
+        ring_bytes: if sent.class == 0 { 0 } else { 1 << sent.class.min(crate::shm::header::CLASS_CEILING as u8) },
         epoch: words.shape.epoch.load(Relaxed),
         rejected: words.shape.rejected.load(Relaxed),
         dropped: words.taking.dropped.load(Relaxed).wrapping_add(lapped::missed(&words)),

@@ -29,6 +29,8 @@ pub(crate) struct Consumer {
     /// Up to where what was read is out of the caches.
     flushed: u64,
     messages: u64,
+    /// It has passed what was no frame, which is room for the producer.
+    passed: bool,
     classes: std::ops::RangeInclusive<u8>,
 }
 
@@ -151,6 +153,7 @@ impl Consumer {
             position: cursor.position,
             flushed: cursor.position,
             messages: lane.consumers[seat].messages.load(Relaxed),
+            passed: false,
             lane,
             seat,
             area,
@@ -237,11 +240,23 @@ impl Consumer {
         if let Some(loan) = self.loan(self.position, word) {
             return Ok(Some(loan));
         }
-        // An honest lane has at most a pad and a move before a frame; each further pair needs another move.
-        let mut padded = false;
-        for _ in 1..HOPS_MAX {
+        // An honest lane has at most a pad and a move before a frame, each further pair needs another move; and what is void
+        // is less than a ring.
+        let (mut padded, mut hops, void_end) = (false, 1, self.position + self.ring.bytes());
+        while hops < HOPS_MAX {
+            hops += 1;
             match FrameHeader::from_word(word) {
-                Some(FrameHeader::Empty) => return Ok(None),
+                Some(FrameHeader::Empty | FrameHeader::Claimed { .. }) => return Ok(None),
+                Some(void @ FrameHeader::Void { .. })
+                    if let Some(bytes) = void.frame_bytes()
+                        && bytes <= self.ring.to_end(self.position)
+                        && self.position < POSITION_END =>
+                {
+                    self.position += bytes;
+                    self.passed = true;
+                    self.publish();
+                    hops -= u32::from(self.position < void_end);
+                }
                 Some(FrameHeader::Pad) if !padded && self.position < POSITION_END => {
                     padded = true;
                     self.position += self.ring.to_end(self.position);
@@ -260,6 +275,12 @@ impl Consumer {
             }
         }
         Ok(None)
+    }
+
+    /// Whether there was, since this was asked last, what the producer may wait for: it must be woken.
+    #[inline]
+    pub(crate) fn take_passed(&mut self) -> bool {
+        std::mem::take(&mut self.passed)
     }
 
     /// Adds to `frames` what is committed after the frame peeked last, `first` included, to the end of the ring, to

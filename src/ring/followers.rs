@@ -12,16 +12,16 @@ pub(crate) const HELD: u64 = POSITION_END;
 pub(crate) fn join(lane: &Lane, seat: u8) {
     let own = &lane.consumers[usize::from(seat)];
     own.missed.store(0, Relaxed);
-    own.messages.store(lane.producer.messages.load(Relaxed), Relaxed);
+    own.messages.store(lane.sent_messages(), Relaxed);
     // Edge `published`, reading end: what is written ahead of the producer's position.
-    let first = lane.producer.cursor.load(Acquire);
+    let first = lane.producing.cursor.load(Acquire);
     own.cursor.store(first, Release);
     // Edge `joined`: a producer that has not seen this consumer yet gives it this much, at least. To the fence in `slowest`.
     fence(SeqCst);
-    let cursor = lane.producer.cursor.load(Acquire);
+    let cursor = lane.producing.cursor.load(Acquire);
     // A producer that drops what is oldest may have moved it on already (O3), further than that.
     if own.cursor.compare_exchange(first, cursor, Release, Relaxed).is_ok() {
-        own.messages.store(lane.producer.messages.load(Relaxed), Relaxed);
+        own.messages.store(lane.sent_messages(), Relaxed);
     }
 }
 
@@ -30,7 +30,7 @@ pub(crate) fn join_new(lane: &Lane, seat: u8) {
     let own = &lane.consumers[usize::from(seat)];
     own.messages.store(0, Relaxed);
     own.missed.store(0, Relaxed);
-    own.cursor.store(lane.producer.cursor.load(Relaxed), Release);
+    own.cursor.store(lane.producing.cursor.load(Relaxed), Release);
 }
 
 /// F3: the consumer in `seat` is done with the lane, wherever it stands.
@@ -54,6 +54,6 @@ pub(crate) fn slowest(lane: &Lane) -> Option<Cursor> {
 #[cfg(not(loom))]
 pub(crate) fn fewest_messages(lane: &Lane) -> u64 {
     let present = lane.consumers.iter().filter(|consumer| consumer.cursor.load(Acquire) != 0);
-    let sent = lane.producer.messages.load(Relaxed);
+    let sent = lane.sent_messages();
     present.map(|consumer| consumer.messages.load(Acquire)).min().unwrap_or(sent)
 }

@@ -106,7 +106,7 @@ fn a_cursor_outside_the_lane_is_refused() {
     for cursor in [Cursor { class: CLASS + 2, position: 0 }, Cursor { class: CLASS, position: 4 }] {
         let spoilt = Spoilt::new(std::iter::empty());
         spoilt.lane.consumer().cursor.store(cursor.to_word(), Relaxed);
-        spoilt.lane.producer.cursor.store(cursor.to_word(), Relaxed);
+        spoilt.lane.producing.cursor.store(cursor.to_word(), Relaxed);
         assert!(Consumer::attach(spoilt.lane.clone(), spoilt.area.clone(), CLASSES, 0).is_err(), "{cursor:?}");
         assert!(
             Producer::attach(spoilt.lane.clone(), spoilt.area.clone(), CLASSES, (Readers::One, WhenFull::Wait))

@@ -7,6 +7,7 @@ use crate::ring::followers::HELD;
 use crate::ring::layout::{Lane, SEATS};
 use crate::ring::lock::{Held, Holder};
 use crate::ring::taker::{Next, Walk, walk_frames};
+use crate::ring::word::FrameHeader;
 use crate::shm::window::{Shared, Window};
 
 /// One of the consumers of a lane whose producer goes on without them.
@@ -19,7 +20,7 @@ pub(crate) struct Lapped {
     told: u64,
     /// Whether the last look failed to get the lock.
     busy: bool,
-    /// Somebody failed to get the lock while this consumer had it.
+    /// Somebody failed to get the lock while this consumer had it, or can have room that it has passed.
     contended: bool,
 }
 
@@ -65,7 +66,7 @@ impl Lapped {
             own.cursor.store(self.consumer.cursor() | held, Release);
             Ok(found.map_or(Look::Nothing, Look::Frame))
         })();
-        self.contended |= lock.unlock().0;
+        self.contended |= lock.unlock().0 | self.consumer.take_passed();
         look
     }
 
@@ -107,11 +108,11 @@ pub(crate) fn lap(lane: &Lane, area: &Window, classes: &std::ops::RangeInclusive
         }
         let Ok(mut walk) = Walk::from_word(word, classes) else { continue };
         let (from, mut missed) = (walk.to_word(), 0u64);
-        let _what_is_spoilt_stays = walk_frames(&mut walk, None, area, classes, |_, _, at| {
-            if at.position >= target {
+        let _what_is_spoilt_stays = walk_frames(&mut walk, None, area, classes, |header, _, at| {
+            if at.position >= target || matches!(header, FrameHeader::Claimed { .. }) {
                 return Next::Here;
             }
-            missed += 1;
+            missed += u64::from(!matches!(header, FrameHeader::Void { .. }));
             Next::On
         });
         // Also past a pad alone, whose bytes are room. Edge `released`, writing end. A consumer that has left meanwhile, or

@@ -1,7 +1,7 @@
 //! A lane's words in shared memory. No behaviour.
 //!
 //! ```text
-//! +0    producer's pair of lines   cursor  messages            | written by the producer, every message
+//! +0    producer's pair of lines   cursor  messages  lock      | written by the producer, every message
 //! +128  competing consumers' pair  lock    cursor  messages    | written by the consumer that has the lock
 //! +256  read-mostly pair           offer   owner   rejected    | written when the channel's structure changes
 //! +384  consumers' pairs, by seat  cursor  messages  missed    | written by that consumer, every message
@@ -9,6 +9,7 @@
 //! ```
 
 use crate::prim::AtomicU64;
+use crate::prim::Ordering::Relaxed;
 use crate::ring::lock::LaneLock;
 
 /// Classes a lane's area may hold, by log2 of the ring's bytes: index 30 is the largest.
@@ -25,7 +26,7 @@ pub(crate) const SEATS: usize = 2;
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct Lane {
-    pub(crate) producer: Side,
+    pub(crate) producing: Producing,
     pub(crate) taking: Taking,
     pub(crate) shape: Shape,
     /// By seat; an only consumer has the first. Of competing ones the first says what the producer has been given back (see
@@ -34,15 +35,29 @@ pub(crate) struct Lane {
     pub(crate) rings: [RingSlot; CLASSES],
 }
 
-/// What one side writes with every message; on lines of its own.
+/// What the producer writes with every message; on lines of its own.
+#[repr(C, align(128))]
+#[derive(Debug)]
+pub(crate) struct Producing {
+    /// [`crate::ring::word::Cursor`]; written by the producer only. The consumers' copies may be older, never newer.
+    pub(crate) cursor: AtomicU64,
+    /// Messages committed, or, where producers share the lane, claimed. Read by telemetry, one commit late at most.
+    pub(crate) messages: AtomicU64,
+    /// Of producers that share the lane: held while one claims room, and while it writes any of these words.
+    pub(crate) lock: LaneLock,
+    /// Of these: claims that were given up. Written by who voids one.
+    pub(crate) voided: AtomicU64,
+}
+
+/// What a consumer writes with every message; on lines of its own.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct Side {
-    /// [`crate::ring::word::Cursor`]; written by this side only. The other side's copies may be older, never newer.
+    /// [`crate::ring::word::Cursor`]; written by this consumer only. The producer's copies may be older, never newer.
     pub(crate) cursor: AtomicU64,
-    /// Messages committed, or released. Written by this side, read by telemetry, one commit late at most.
+    /// Messages released. Read by telemetry, one release late at most.
     pub(crate) messages: AtomicU64,
-    /// Of a consumer: messages that the producer did not wait with. Written under the lane's lock.
+    /// Messages that the producer did not wait with. Written under the lane's lock.
     pub(crate) missed: AtomicU64,
 }
 
@@ -105,6 +120,11 @@ impl Lane {
     pub(crate) fn consumer(&self) -> &Side {
         &self.consumers[0]
     }
+
+    /// Messages that have a place in the lane, and were not given up.
+    pub(crate) fn sent_messages(&self) -> u64 {
+        self.producing.messages.load(Relaxed).wrapping_sub(self.producing.voided.load(Relaxed))
+    }
 }
 
 #[cfg(loom)]
@@ -114,7 +134,7 @@ impl Lane {
         let word = || AtomicU64::new(0);
         let side = || Side { cursor: word(), messages: word(), missed: word() };
         Self {
-            producer: side(),
+            producing: Producing { cursor: word(), messages: word(), lock: LaneLock::free(), voided: word() },
             taking: Taking {
                 lock: LaneLock::free(),
                 cursor: word(),

@@ -28,6 +28,8 @@ pub(crate) enum Holder {
     Resizer,
     /// The competing consumer in that seat.
     Seat(u8),
+    /// That one of the producers that share the lane.
+    Sender(u8),
 }
 
 impl Holder {
@@ -36,6 +38,7 @@ impl Holder {
             Self::Producer => 1,
             Self::Resizer => 2,
             Self::Seat(seat) => 3 + u64::from(seat),
+            Self::Sender(number) => 0x100 + u64::from(number),
         }
     }
 }

@@ -1,9 +1,12 @@
-//! The bounded buffer: one lane of single-producer, single-consumer rings.
+//! The bounded buffer: a lane, which is a chain of rings.
 //!
 //! The protocol and its proof are in `PROTOCOL.md` beside this file. A ring knows no clock, no channel and no waiting:
 //! what is not there now is the caller's to wait for.
 #![allow(unsafe_code)]
 
+#[cfg(all(test, not(loom)))]
+mod claim_deaths;
+pub(crate) mod claims;
 pub(crate) mod consumer;
 #[cfg(all(test, not(loom)))]
 mod deaths;
@@ -57,6 +60,10 @@ pub(crate) enum WhenFull {
 pub(crate) enum Event {
     /// Somebody failed to get a lock of the lane meanwhile: all who wait for it must be woken.
     Contended,
+    /// Another of the producers that share the lane failed to get its turn meanwhile: all who wait for one must be woken.
+    TurnAwaited,
+    /// A claim was given up: what stands behind it can be read.
+    Voided,
     /// A loan was dropped: its frame's position, and its block's number as it stood there.
     DroppedLoan {
         /// Bytes from the lane's beginning.

@@ -12,21 +12,21 @@ use crate::shm::window::{Shared, Window};
 /// The one producer of a lane.
 #[derive(Debug)]
 pub(crate) struct Producer {
-    lane: Shared<Lane>,
+    pub(super) lane: Shared<Lane>,
     area: Window,
-    ring: Ring,
+    pub(super) ring: Ring,
     /// Where this producer's ring began: bytes before it do not count against the ring.
-    start: u64,
+    pub(super) start: u64,
     /// Next position to write.
-    position: u64,
+    pub(super) position: u64,
     /// The consumer's position when last read; it can only have grown since.
     consumer_seen: u64,
     /// Frames may end here without another look: before the ring's end, and so that a word fits behind them.
     limit: u64,
-    messages: u64,
+    pub(super) messages: u64,
     /// The batch that is being written, from its first frame on.
     batch: Option<Batch>,
-    classes: std::ops::RangeInclusive<u8>,
+    pub(super) classes: std::ops::RangeInclusive<u8>,
     readers: Readers,
     when_full: WhenFull,
 }
@@ -48,7 +48,6 @@ pub(crate) struct Reservation {
 
 impl Reservation {
     /// Where the frame will stand, bytes from the lane's beginning.
-    #[cfg(not(loom))]
     pub(crate) fn position(self) -> u64 {
         self.position
     }
@@ -72,7 +71,7 @@ impl Producer {
         classes: std::ops::RangeInclusive<u8>,
         (readers, when_full): (Readers, WhenFull),
     ) -> Result<Self, RingCorrupt> {
-        let cursor = Cursor::from_word(lane.producer.cursor.load(Relaxed));
+        let cursor = Cursor::from_word(lane.producing.cursor.load(Relaxed));
         let corrupt = |word| RingCorrupt { position: cursor.position, word };
         if !classes.contains(&cursor.class) || !cursor.position.is_multiple_of(WORD) || cursor.position >= POSITION_END
         {
@@ -82,7 +81,7 @@ impl Producer {
             start: lane.rings[usize::from(cursor.class)].start.load(Relaxed),
             consumer_seen: 0,
             limit: 0,
-            messages: lane.producer.messages.load(Relaxed),
+            messages: lane.producing.messages.load(Relaxed),
             batch: None,
             ring: Ring::of(cursor.class),
             position: cursor.position,
@@ -309,7 +308,7 @@ impl Producer {
     }
 
     #[inline]
-    fn commit_frame(&mut self, bytes: u64, header: FrameHeader) {
+    pub(super) fn commit_frame(&mut self, bytes: u64, header: FrameHeader) {
         let (begin, end) = (self.position, self.position + bytes);
         self.position = end;
         self.messages = self.messages.wrapping_add(1);
@@ -317,6 +316,11 @@ impl Producer {
         // P4: edge `committed`, writing end.
         self.ring.word(&self.area, begin).store(header.to_word(), Release);
         self.publish(); // P5
+    }
+
+    /// Has the next look for room find out anew what there is.
+    pub(super) fn forget_room(&mut self) {
+        self.limit = 0;
     }
 
     /// Where the next frame of a successor would stand: nothing was committed from there on.
@@ -355,8 +359,8 @@ impl Producer {
         let cursor = Cursor { class: self.ring.class, position: self.position };
         // Edge `published`, writing end: to a consumer that joins here. Other readers follow no pointer from these words; a
         // successor walks the headers.
-        self.lane.producer.cursor.store(cursor.to_word(), Release);
-        self.lane.producer.messages.store(self.messages, Relaxed);
+        self.lane.producing.cursor.store(cursor.to_word(), Release);
+        self.lane.producing.messages.store(self.messages, Relaxed);
     }
 
     #[cold]

@@ -29,7 +29,7 @@ pub(crate) fn found(lane: &Lane, class: u8, readers: Readers) {
         lane.consumer().cursor.store(first, Relaxed);
     }
     lane.taking.cursor.store(first, Relaxed);
-    lane.producer.cursor.store(first, Relaxed);
+    lane.producing.cursor.store(first, Relaxed);
 }
 
 /// R5: takes back an offer that has not been taken. True if none stands now.
@@ -69,7 +69,7 @@ pub(crate) fn released(lane: &Lane, readers: Readers) -> Cursor {
         Readers::One | Readers::Competing => Cursor::from_word(lane.consumer().cursor.load(Acquire)),
         Readers::Each => {
             // Before the consumers are looked at: who joins later stands there or further on.
-            let published = Cursor::from_word(lane.producer.cursor.load(Acquire)); // edge `published`, reading end
+            let published = Cursor::from_word(lane.producing.cursor.load(Acquire)); // edge `published`, reading end
             followers::slowest(lane).unwrap_or(published)
         }
     }
@@ -82,7 +82,7 @@ pub(crate) fn mark_free(lane: &Lane, class: u8) {
 
 /// Whether `class` can be offered now; call it after [`withdraw`] and the reclaiming.
 pub(crate) fn can_offer(lane: &Lane, class: u8) -> Offered {
-    if Cursor::from_word(lane.producer.cursor.load(Relaxed)).class == class {
+    if Cursor::from_word(lane.producing.cursor.load(Relaxed)).class == class {
         return Offered::Already;
     }
     if lane.rings[usize::from(class)].state.load(Relaxed) == RING_FREE { Offered::Standing } else { Offered::Busy }

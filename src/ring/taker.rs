@@ -45,7 +45,7 @@ pub(super) enum Next {
 /// Where a look at a lane's frames has come to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Walk {
-    ring: Ring,
+    pub(super) ring: Ring,
     pub(super) position: u64,
 }
 
@@ -106,8 +106,8 @@ impl Taker {
                     let (len, is_loan) = match header {
                         FrameHeader::Data { len } => (len, false),
                         FrameHeader::Loan { len } if loans => (len, true),
-                        FrameHeader::Loan { .. } => return Next::Here,
-                        FrameHeader::Done { .. } => {
+                        FrameHeader::Loan { .. } | FrameHeader::Claimed { .. } => return Next::Here,
+                        FrameHeader::Done { .. } | FrameHeader::Void { .. } => {
                             passed_done = true;
                             return Next::On;
                         }
@@ -338,7 +338,15 @@ pub(super) fn walk_frames<'a>(
 pub(crate) fn may_collect(lane: &Lane, area: &Window, classes: &std::ops::RangeInclusive<u8>) -> bool {
     let Ok(walk) = Walk::from_word(lane.consumer().cursor.load(Relaxed), classes) else { return false };
     let header = FrameHeader::from_word(walk.ring.word(area, walk.position).load(Relaxed));
-    !matches!(header, Some(FrameHeader::Data { .. } | FrameHeader::Loan { .. } | FrameHeader::Taken { .. }))
+    !matches!(
+        header,
+        Some(
+            FrameHeader::Data { .. }
+                | FrameHeader::Loan { .. }
+                | FrameHeader::Taken { .. }
+                | FrameHeader::Claimed { .. }
+        )
+    )
 }
 
 /// D1: gives the bytes of frames that are done, up to the first that is not, back to the producer. Returns the position
@@ -355,7 +363,7 @@ pub(crate) fn collect(
     // Edge `done`, reading end. What is spoilt is not given back.
     let _to_the_first_that_is_not_done =
         walk_frames(&mut walk, Some(until), area, classes, |header, _, _| match header {
-            FrameHeader::Done { .. } => Next::On,
+            FrameHeader::Done { .. } | FrameHeader::Void { .. } => Next::On,
             _ => Next::Here,
         });
     // Edge `passed`, writing end.
@@ -389,6 +397,7 @@ pub(crate) fn drop_oldest(
             let (len, block) = match header {
                 FrameHeader::Data { len } => (len, None),
                 FrameHeader::Loan { .. } => (LOAN_LEN, Some(ring.word(area, position + WORD).load(Relaxed))),
+                FrameHeader::Claimed { .. } => return Next::Here,
                 _ => return Next::On,
             };
             word.store(FrameHeader::Done { len }.to_word(), Relaxed);

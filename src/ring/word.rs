@@ -15,6 +15,8 @@ pub(crate) const WORD: u64 = 8;
 /// | length << 32 \| seat << 8 \| 1 << 16 \| 4 | the same, of a loan | that consumer (T2) |
 /// | length << 32 \| 5 | a frame that is done with; of a loan, one of 8 bytes | who took it (T4) |
 /// | length << 32 \| 6 | a loan: one word follows, the number of the block that `length` payload bytes are in | the producer, at commit (P4) |
+/// | length << 32 \| sender << 8 \| 7 | room that `sender`, one of the producers of a lane that they share, has claimed | that producer (Q4) |
+/// | length << 32 \| 8 | nothing, in the room of a frame: the rest of a claim, or one that was given up | who had claimed it (Q5, Q6), who finds it dead (Q8) |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FrameHeader {
     Empty,
@@ -24,6 +26,8 @@ pub(crate) enum FrameHeader {
     Taken { len: u32, seat: u8, is_loan: bool },
     Done { len: u32 },
     Loan { len: u32 },
+    Claimed { len: u32, sender: u8 },
+    Void { len: u32 },
 }
 
 impl FrameHeader {
@@ -38,6 +42,8 @@ impl FrameHeader {
             }
             Self::Done { len } => u64::from(len) << 32 | 5,
             Self::Loan { len } => u64::from(len) << 32 | 6,
+            Self::Claimed { len, sender } => u64::from(len) << 32 | u64::from(sender) << 8 | 7,
+            Self::Void { len } => u64::from(len) << 32 | 8,
         }
     }
 
@@ -51,6 +57,8 @@ impl FrameHeader {
             4 => Self::Taken { len: (word >> 32) as u32, seat: (word >> 8) as u8, is_loan: word >> 16 & 1 == 1 },
             5 => Self::Done { len: (word >> 32) as u32 },
             6 => Self::Loan { len: (word >> 32) as u32 },
+            7 => Self::Claimed { len: (word >> 32) as u32, sender: (word >> 8) as u8 },
+            8 => Self::Void { len: (word >> 32) as u32 },
             _ => return None,
         };
         (header.to_word() == word).then_some(header)
@@ -61,7 +69,11 @@ impl FrameHeader {
     /// Bytes that the frame takes in the ring; `None` for what is no frame.
     pub(crate) fn frame_bytes(self) -> Option<u64> {
         match self {
-            Self::Data { len } | Self::Taken { len, is_loan: false, .. } | Self::Done { len } => Some(frame_bytes(len)),
+            Self::Data { len }
+            | Self::Taken { len, is_loan: false, .. }
+            | Self::Done { len }
+            | Self::Claimed { len, .. }
+            | Self::Void { len } => Some(frame_bytes(len)),
             Self::Loan { .. } | Self::Taken { is_loan: true, .. } => Some(LOAN_FRAME_BYTES),
             Self::Empty | Self::Pad | Self::Closed { .. } => None,
         }
@@ -158,6 +170,8 @@ mod tests {
             FrameHeader::Taken { len: 1 << 20, seat: 0, is_loan: true },
             FrameHeader::Loan { len: 1 << 20 },
             FrameHeader::Done { len: u32::MAX },
+            FrameHeader::Claimed { len: 1 << 20, sender: 63 },
+            FrameHeader::Void { len: 0 },
         ] {
             assert_eq!(FrameHeader::from_word(header.to_word()), Some(header));
             let len = FrameHeader::data_len(header.to_word());
@@ -166,7 +180,7 @@ mod tests {
                 matches!(header, FrameHeader::Data { .. }).then_some(header)
             );
         }
-        for word in [7, 0x100, 4 | 0x2_0000, 1 | 0x100, 2 | 1 << 32, u64::MAX] {
+        for word in [9, 0x100, 8 | 0x100, 7 | 0x1_0000, 4 | 0x2_0000, 1 | 0x100, 2 | 1 << 32, u64::MAX] {
             assert_eq!(FrameHeader::from_word(word), None, "{word:#x}");
         }
     }

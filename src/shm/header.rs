@@ -25,6 +25,8 @@ pub(crate) struct Geometry {
     pub(crate) blocks: u32,
     /// What a sender does that finds no room: 0 or 1, see [`Header::when_full`].
     pub(crate) when_full: u32,
+    /// In which order several senders' messages are received: 0 or 1, see [`Header::order`].
+    pub(crate) order: u32,
 }
 
 /// Lanes a channel may have.
@@ -63,6 +65,7 @@ impl Geometry {
         let in_ring = self.message_bytes_max.min(RING_PAYLOAD_MAX);
         bound("class_min", self.class_min, Self::class_for(in_ring), self.class_max)?;
         bound("when_full", self.when_full, 0, 1)?;
+        bound("order", self.order, 0, 1)?;
         bound("blocks", self.blocks, 1, BLOCKS_CEILING)?;
         bound("receivers", self.receivers, 0, 2)?;
         Ok(self)
@@ -86,6 +89,7 @@ pub(crate) fn write(segment: &Arc<Segment>, geometry: Geometry, abi_hash: u64) -
     header.class_max.store(geometry.class_max, Relaxed);
     header.message_bytes_max.store(geometry.message_bytes_max, Relaxed);
     header.when_full.store(geometry.when_full, Relaxed);
+    header.order.store(geometry.order, Relaxed);
     header.blocks.store(geometry.blocks, Relaxed);
     header.receivers.store(geometry.receivers, Relaxed);
     // Edge `header-written`: to the Acquire load of the magic in `check`. No model: written once, before the segment
@@ -114,6 +118,7 @@ pub(crate) fn check(segment: &Arc<Segment>, abi_hash: u64) -> Result<(Geometry, 
         receivers: header.receivers.load(Relaxed),
         blocks: header.blocks.load(Relaxed),
         when_full: header.when_full.load(Relaxed),
+        order: header.order.load(Relaxed),
     }
     .check()?;
     Ok((geometry, header.channel_id.load(Relaxed)))
@@ -139,6 +144,7 @@ mod tests {
         receivers: 1,
         blocks: 64,
         when_full: 0,
+        order: 1,
     };
 
     fn segment() -> Arc<Segment> {

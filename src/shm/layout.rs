@@ -14,7 +14,7 @@ use crate::shm::window::SharedLayout;
 /// `TIDEGATE` in ASCII, little-endian.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"TIDEGATE");
 /// Raised with every change of layout or protocol.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 /// Participants that one channel can have at a time: handles and endpoints.
 pub(crate) const PARTICIPANTS_MAX: usize = 256;
 /// Offset of the participant table.
@@ -52,7 +52,8 @@ pub(crate) struct Header {
     pub(crate) blocks: AtomicU32,
     /// What a sender does that finds no room: 0 it waits or is refused, 1 it drops the oldest messages.
     pub(crate) when_full: AtomicU32,
-    pub(crate) _pad: AtomicU32,
+    /// In which order the messages of several senders are received: 0 each sender's, 1 as room was claimed.
+    pub(crate) order: AtomicU32,
 }
 
 /// One slot of the participant table.

@@ -16,6 +16,7 @@ mod shm;
 #[path = "../../src/sync/mod.rs"]
 mod sync;
 
+mod claiming;
 mod eventcount;
 mod following;
 mod lane;

@@ -3,6 +3,7 @@
 mod child;
 mod death;
 mod message;
+mod ordering;
 mod resize;
 mod sharing;
 mod waiting;
@@ -42,6 +43,8 @@ fn main() {
             ),
             trial("a_killed_receiver_holds_nobody_back", sharing::a_killed_receiver_holds_nobody_back),
             trial("the_last_receiver_to_die_is_reported", sharing::the_last_receiver_to_die_is_reported),
+            trial("claims_of_killed_senders_hold_nobody_up", ordering::claims_of_killed_senders_hold_nobody_up),
+            trial("senders_killed_at_random_leave_one_order", ordering::senders_killed_at_random_leave_one_order),
             trial("a_task_hears_of_a_death", death::a_task_hears_of_a_death),
             trial("who_waits_again_and_again_hears_of_a_death", death::who_waits_again_and_again_hears_of_a_death),
             trial("a_killed_receiver_is_reported_and_replaced", death::a_killed_receiver_is_reported_and_replaced),

@@ -1,0 +1,150 @@
+//! Producers that share a lane, so that their frames are in one order. Steps Q1 to Q8 of `PROTOCOL.md`.
+
+use crate::prim::Ordering::{Relaxed, Release};
+use crate::ring::layout::Lane;
+use crate::ring::lock::{Held, Holder};
+use crate::ring::producer::{Producer, Reservation, RingFull};
+use crate::ring::taker::{Next, Walk, walk_frames};
+use crate::ring::word::{FrameHeader, WORD, frame_bytes};
+use crate::ring::{Event, Readers, Ring, RingCorrupt, resize};
+use crate::shm::window::{Shared, Window};
+
+/// One of the producers of a lane that they share.
+#[derive(Debug)]
+pub(crate) struct Claimant {
+    lane: Shared<Lane>,
+    area: Window,
+    number: u8,
+    /// What it has claimed and neither committed nor given up.
+    open: Option<Claimed>,
+}
+
+/// Room with a place in the order.
+#[derive(Debug, Clone, Copy)]
+struct Claimed {
+    ring: Ring,
+    reservation: Reservation,
+}
+
+impl Claimant {
+    pub(crate) fn new(lane: Shared<Lane>, area: Window, number: u8) -> Self {
+        Self { lane, area, number, open: None }
+    }
+
+    /// Q1 to Q4: finds room for `len` payload bytes behind all that was claimed before, by `producer`, this one's view of the
+    /// lane.
+    pub(crate) fn claim(
+        &mut self,
+        producer: &mut Producer,
+        len: u32,
+        mut on_event: impl FnMut(Event),
+    ) -> Result<Reservation, RingFull> {
+        if self.give_up() {
+            on_event(Event::Voided); // It was forgotten.
+        }
+        self.in_turn(producer, on_event, |claimant, producer, on_event| {
+            let reservation = producer.reserve(len, on_event)?;
+            claimant.open = Some(Claimed { ring: producer.claim(reservation, claimant.number), reservation });
+            Ok(reservation)
+        })
+    }
+
+    /// Has `producer` do what only one does at a time: Q1, Q2 and the end of Q4.
+    fn in_turn<T, E: FnMut(Event)>(
+        &mut self,
+        producer: &mut Producer,
+        mut on_event: E,
+        act: impl FnOnce(&mut Self, &mut Producer, &mut E) -> Result<T, RingFull>,
+    ) -> Result<T, RingFull> {
+        let lane = self.lane.clone();
+        let turn = lane.producing.lock.try_lock(Holder::Sender(self.number)).ok_or(RingFull)?;
+        // Where its words are spoilt there is no room.
+        let outcome = producer.refresh().map_err(|_| RingFull).and_then(|()| act(self, producer, &mut on_event));
+        producer.forget_room();
+        if turn.unlock().0 {
+            on_event(Event::TurnAwaited);
+        }
+        outcome
+    }
+
+    /// As [`Producer::drop_oldest`], in turn.
+    #[cfg(not(loom))]
+    pub(crate) fn drop_oldest(&mut self, producer: &mut Producer, on_event: impl FnMut(Event)) -> bool {
+        let drop =
+            |producer: &mut Producer, on_event: &mut _| producer.drop_oldest(on_event).then_some(()).ok_or(RingFull);
+        self.in_turn(producer, on_event, |_, producer, on_event| drop(producer, on_event)).is_ok()
+    }
+
+    /// Q5: publishes what was claimed last, as a frame that is no longer.
+    pub(crate) fn commit(&mut self, header: FrameHeader) {
+        let Some(Claimed { ring, reservation }) = self.open.take() else { return };
+        let (position, claimed) = (reservation.position(), FrameHeader::Data { len: reservation.len() });
+        let bytes = |header: FrameHeader| header.frame_bytes().unwrap_or(0);
+        if let Some(rest) = bytes(claimed).checked_sub(bytes(header) + WORD) {
+            let void = FrameHeader::Void { len: rest as u32 };
+            ring.word(&self.area, position + bytes(header)).store(void.to_word(), Relaxed);
+        }
+        // P4: edge `committed`, writing end.
+        ring.word(&self.area, position).store(header.to_word(), Release);
+    }
+
+    /// Q6: gives up what is claimed and not committed. True if there was something: then the consumers must be woken.
+    pub(crate) fn give_up(&mut self) -> bool {
+        let Some(Claimed { ring, reservation }) = self.open.take() else { return false };
+        let claimed = FrameHeader::Claimed { len: reservation.len(), sender: self.number };
+        void(&self.lane, ring, &self.area, reservation.position(), claimed)
+    }
+}
+
+/// Q6. False if it is not, or no longer, claimed.
+fn void(lane: &Lane, ring: Ring, area: &Window, position: u64, claimed: FrameHeader) -> bool {
+    let FrameHeader::Claimed { len, .. } = claimed else { return false };
+    let void = FrameHeader::Void { len }.to_word();
+    // Relaxed: a swap goes on with the Release of the header that it replaces, by which who passes it sees the 0 behind.
+    let voided = ring.word(area, position).compare_exchange(claimed.to_word(), void, Relaxed, Relaxed).is_ok();
+    if voided {
+        lane.producing.voided.fetch_add(1, Relaxed);
+    }
+    voided
+}
+
+/// Q8: gives up what the dead producer of that number had claimed; shows where each claim stood.
+pub(crate) fn give_up_of(
+    lane: &Lane,
+    area: &Window,
+    (classes, readers): (&std::ops::RangeInclusive<u8>, Readers),
+    _turn: &Held<'_>,
+    dead: u8,
+    mut each: impl FnMut(u64),
+) -> Result<(), RingCorrupt> {
+    let mut walk = Walk::from_word(resize::released(lane, readers).to_word(), classes)?;
+    walk_frames(&mut walk, None, area, classes, |header, _, Walk { ring, position }| {
+        if matches!(header, FrameHeader::Claimed { sender, .. } if sender == dead)
+            && void(lane, ring, area, position, header)
+        {
+            each(position);
+        }
+        Next::On
+    })
+}
+
+impl Producer {
+    /// Q2: stands where the producer before has left off.
+    fn refresh(&mut self) -> Result<(), RingCorrupt> {
+        let words = &self.lane.producing;
+        // Edge `lane-locked`, by which the words are those of the last holder.
+        let walk = Walk::from_word(words.cursor.load(Relaxed), &self.classes)?;
+        (self.ring, self.position) = (walk.ring, walk.position);
+        self.start = self.lane.rings[usize::from(walk.ring.class)].start.load(Relaxed);
+        self.messages = words.messages.load(Relaxed);
+        Ok(())
+    }
+
+    /// Q4
+    fn claim(&mut self, reservation: Reservation, number: u8) -> Ring {
+        let header = FrameHeader::Claimed { len: reservation.len(), sender: number };
+        // Edge `committed`, writing end: to who passes it when it was given up.
+        self.commit_frame(frame_bytes(reservation.len()), header);
+        self.ring
+    }
+}
