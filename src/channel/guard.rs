@@ -44,22 +44,24 @@ impl<'a> Guard<'a> {
 
     /// Keeps the message: others can be received meanwhile, and many be held and dropped in any order, in any thread.
     ///
-    /// It stays in place where it is in a block (longer than 16 KiB, or sent as a [`crate::channel::Loan`]) that
-    /// goes to this receiver alone, and where receivers compete. Else it is copied: rings are read in order.
+    /// Where receivers compete it stays in place and in hand: it goes to another receiver if this process dies, takes up its
+    /// sender's ring from there on, and keeps others from `Disconnected` until it is dropped. Elsewhere it counts as received.
+    /// It stays in place then if it is in a block (longer than 16 KiB, or sent as a [`crate::channel::Loan`]) that goes to this
+    /// receiver alone, and else is copied: rings are read in order.
     pub fn hold(self) -> Held {
         let place = self.receiver.share_place();
-        if self.frame.is_loan() {
-            match self.receiver.lanes.adopt(self.lane, self.frame, self.block, &place) {
+        let (lane, frame, block) = (self.lane, self.frame, self.block);
+        if let Some(shared) = self.receiver.lanes.all[lane].share() {
+            std::mem::forget(self);
+            Held::frame(shared, (lane, frame, block), place)
+        } else if frame.is_loan() {
+            match self.receiver.lanes.adopt(lane, frame, block, &place) {
                 Some(block) => {
                     std::mem::forget(self);
                     Held::block(block, place)
                 }
                 None => Held::copy(self.to_vec(), place),
             }
-        } else if let Some(shared) = self.receiver.lanes.all[self.lane].share() {
-            let frame = self.frame;
-            std::mem::forget(self);
-            Held::frame(shared, frame, place)
         } else {
             Held::copy(self.to_vec(), place)
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::channel::core::Core;
 use crate::channel::receiver::Place;
-use crate::channel::slab::Slab;
+use crate::channel::slab::{Slab, in_flight};
 use crate::ring::consumer::{Frame, Payloads};
 use crate::ring::taker;
 use crate::shm::window::Shared;
@@ -25,8 +25,20 @@ pub struct Held {
 #[derive(Debug)]
 enum What {
     Copy(Vec<u8>),
-    Frame { payloads: Payloads, frame: Frame, sender_wait: Shared<WaitPoint>, core: Arc<Core> },
+    Frame(HeldFrame),
     Block(HeldBlock),
+}
+
+/// A frame that a receiver that competes has taken.
+#[derive(Debug)]
+struct HeldFrame {
+    payloads: Payloads,
+    lane: usize,
+    frame: Frame,
+    /// Of a loan: the block that it is in, which this process reads.
+    block: usize,
+    sender_wait: Shared<WaitPoint>,
+    core: Arc<Core>,
 }
 
 /// A block that a receiver has adopted.
@@ -46,10 +58,11 @@ impl Held {
 
     pub(super) fn frame(
         (payloads, sender_wait, core): (Payloads, Shared<WaitPoint>, Arc<Core>),
-        frame: Frame,
+        (lane, frame, block): (usize, Frame, usize),
         place: Arc<Place>,
     ) -> Self {
-        Self { what: What::Frame { payloads, frame, sender_wait, core }, _place: place }
+        let what = What::Frame(HeldFrame { payloads, lane, frame, block, sender_wait, core });
+        Self { what, _place: place }
     }
 
     pub(super) fn block(block: HeldBlock, place: Arc<Place>) -> Self {
@@ -69,17 +82,23 @@ impl Deref for Held {
     fn deref(&self) -> &[u8] {
         match &self.what {
             What::Copy(bytes) => bytes,
-            What::Frame { payloads, frame, .. } => payloads.of(*frame),
+            What::Frame(held) if held.frame.is_loan() => held.core.slab.bytes(held.block, held.frame.len),
+            What::Frame(held) => held.payloads.of(held.frame),
             What::Block(block) => block.slab().bytes(block.number, block.len),
         }
     }
 }
 
-impl Drop for What {
+impl Drop for HeldFrame {
     fn drop(&mut self) {
-        if let Self::Frame { payloads, frame, sender_wait, core } = self {
-            taker::done(&payloads.0, *frame);
-            core.wake_for_done(sender_wait);
+        let Self { payloads, lane, frame, block, sender_wait, core } = self;
+        if frame.is_loan() {
+            core.slab.end_read(*block); // B3, the end
+        }
+        taker::done(&payloads.0, *frame);
+        core.wake_for_done(sender_wait);
+        if frame.is_loan() && core.slab.free(*block, in_flight(*lane, frame.position())) {
+            core.notify_senders();
         }
     }
 }

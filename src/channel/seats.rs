@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use crate::channel::core::{Core, StructureLock};
 use crate::channel::error::ChannelError;
-use crate::channel::slab::in_flight;
 use crate::channel::{place, presence};
 use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use crate::prim::fence;
-use crate::ring::consumer::Payloads;
 use crate::ring::layout::Lane;
 use crate::ring::lock::Holder;
 use crate::ring::{Readers, followers, taker};
@@ -187,19 +185,8 @@ impl Core {
             let dead = if no_sender { &dead[..] } else { &dead[..2] };
             let Some(held) = words.taking.lock.lock_or_take_from(dead, Holder::Resizer) else { return Ok(false) };
             // A lane that cannot be read has nothing to give back.
-            let payloads = Payloads(area.clone());
             let mut some = false;
-            let _spoilt = taker::give_back_of(&words, &area, &self.classes(), &held, number, |frame| {
-                some = true;
-                if frame.is_loan()
-                    && let Ok(block) = payloads.of(frame).try_into()
-                    && let Some((block, _)) = self.slab.owner(u64::from_ne_bytes(block))
-                {
-                    // B6: it had adopted the block and not released the frame.
-                    let _in_flight_if_it_differs =
-                        self.slab.adopt(block, place::receiver_of(word), in_flight(lane, frame.position()));
-                }
-            });
+            let _spoilt = taker::give_back_of(&words, &area, &self.classes(), &held, number, || some = true);
             self.free_blocks_done(lane, &words, &area, &held);
             if held.unlock().0 || some {
                 self.wake_lane(lane)?;

@@ -56,6 +56,33 @@ fn what_the_dead_had_in_hand_is_received_before_the_end() {
 }
 
 #[test]
+fn what_the_dead_held_is_received_by_another() {
+    let options = Channel::options().message_bytes_max(1 << 20).receivers(Receivers::Competing);
+    let channel = options.create_anonymous().unwrap();
+    let mut sender = channel.sender().unwrap();
+    let (mut dead, mut heir) = (channel.receiver().unwrap(), channel.receiver().unwrap());
+    let mut loan = sender.loan(3).unwrap();
+    loan.fill(1);
+    sender.send_loan(loan).unwrap();
+    sender.send(&[2; 3]).unwrap();
+    sender.send(&[3; 100_000]).unwrap();
+    (0..3).for_each(|_| std::mem::forget(dead.recv().unwrap().hold()));
+    assert_eq!(heir.try_recv().unwrap_err(), TryRecvError::Empty);
+    drop(sender);
+    die(&channel, dead);
+    unless_it_sleeps_on(move || {
+        let mut held = Vec::new();
+        for (value, len) in [(1, 3), (2, 3), (3, 100_000)] {
+            held.push(heir.recv().unwrap().hold());
+            assert_eq!(**held.last().unwrap(), vec![value; len]);
+        }
+        drop(held);
+        assert_eq!(heir.recv().unwrap_err(), RecvError::Disconnected);
+        assert_eq!(channel.core.slab.owners().count(), 0, "every block is free");
+    });
+}
+
+#[test]
 fn the_end_comes_when_the_last_message_is_done_with() {
     let channel = channel();
     let mut sender = channel.sender().unwrap();

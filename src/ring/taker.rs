@@ -244,27 +244,27 @@ pub(crate) fn out(
     out
 }
 
-/// G1 to G3: gives back what the consumer in the seat `dead`, which is proven dead, has taken and not done, and shows each of
-/// these frames first. May be called again.
+/// G1 to G3: gives back what the consumer in the seat `dead`, which is proven dead, has taken and not done, and says so before
+/// each frame. May be called again.
 pub(crate) fn give_back_of(
     lane: &Lane,
     area: &Window,
     classes: &std::ops::RangeInclusive<u8>,
     _lock: &Held<'_>,
     dead: u8,
-    mut returned: impl FnMut(Frame),
+    mut returned: impl FnMut(),
 ) -> Result<(), RingCorrupt> {
     let mut walk = Walk::from_word(lane.consumer().cursor.load(Relaxed), classes)?;
     let mut rewound = false;
     // To the last committed frame: a sweeper that died may have rewound the takers' cursor.
-    walk_frames(&mut walk, None, area, classes, |header, word, at @ Walk { ring, position }| {
+    walk_frames(&mut walk, None, area, classes, |header, word, at| {
         if let FrameHeader::Taken { len, seat, is_loan } = header
             && seat == dead
         {
             if !std::mem::replace(&mut rewound, true) {
                 rewind(lane, at); // G2
             }
-            returned(if is_loan { Frame::loan(ring, position, len) } else { Frame::new(ring, position, len) });
+            returned();
             return_frame(lane, word, len, is_loan);
         }
         Next::On
