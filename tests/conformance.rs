@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tidegate::channel::{ChannelError, RecvError, ResizeError, SendError, TryRecvError, TrySendError};
-use tidegate::{Channel, WaitStrategy};
+use tidegate::{Channel, ShmError, WaitStrategy};
 
 const STRATEGIES: [WaitStrategy; 4] =
     [WaitStrategy::Spin, WaitStrategy::SpinYield, WaitStrategy::SpinPark { budget_ns: 2_000 }, WaitStrategy::Park];
@@ -359,5 +359,16 @@ proptest! {
             prop_assert_eq!(&*receiver.try_recv().unwrap(), &message[..]);
         }
         prop_assert_eq!(receiver.try_recv().unwrap_err(), TryRecvError::Empty);
+    }
+}
+
+#[test]
+fn a_bad_name_is_refused_by_name() {
+    for name in ["", "a/b", "a\0b", ".hidden"] {
+        let refused = [Channel::options().create(name).unwrap_err(), Channel::open(name).unwrap_err()];
+        assert!(
+            refused.iter().all(|error| matches!(error, ChannelError::Shm(ShmError::BadName { .. }))),
+            "{refused:?}"
+        );
     }
 }

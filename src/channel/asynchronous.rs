@@ -11,7 +11,7 @@ use crate::channel::claim::{Claim, Room};
 use crate::channel::error::{RecvError, SendError};
 use crate::channel::guard::Guard;
 use crate::channel::receiver::Receiver;
-use crate::channel::sender::{Sender, dead_receiver};
+use crate::channel::sender::Sender;
 use crate::ring::consumer::Frame;
 use crate::shm::window::Shared;
 use crate::sync::clock::now_ns;
@@ -158,7 +158,7 @@ impl AsyncReceiver {
         let (own, point) = receiver.wait_points();
         let receiver = std::cell::RefCell::new(receiver);
         let look = || receiver.borrow_mut().poll().map_err(RecvError::from).transpose();
-        wait.poll((&own, &point), context, look, || receiver.borrow_mut().dead_sender())
+        wait.poll((&own, &point), context, look, || receiver.borrow_mut().dead_sender().map(|found| Ok(found?)))
     }
 }
 
@@ -220,7 +220,11 @@ impl AsyncSender {
     fn poll_reserve(&mut self, len: usize, context: &Context<'_>) -> Poll<Result<Room, SendError>> {
         let Self { sender, wait, .. } = self;
         let ((own, room), core) = (sender.wait_points(), sender.core());
-        wait.poll((&own, &room), context, || sender.poll_reserve(len), || dead_receiver(&core))
+        let check_peers = || {
+            core.find_dead_peers_of_senders();
+            None // The sleep begins with another look.
+        };
+        wait.poll((&own, &room), context, || sender.poll_reserve(len), check_peers)
     }
 
     fn poll_unsent(&mut self, context: &Context<'_>) -> Poll<Result<(), SendError>> {

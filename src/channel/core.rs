@@ -14,7 +14,7 @@ use crate::prim::Ordering::{Acquire, Relaxed};
 use crate::ring::layout::Lane;
 use crate::ring::{Readers, RingCorrupt, WhenFull};
 use crate::shm::ShmError;
-use crate::shm::directory::{HostDirectory, NameEntry};
+use crate::shm::directory::{HostDirectory, NameEntry, check_name};
 use crate::shm::header::{self, Geometry};
 use crate::shm::layout::{ControlWords, SEATS};
 use crate::shm::locks;
@@ -24,7 +24,7 @@ use crate::shm::window::{Shared, SharedLayout, Window};
 use crate::sync::fences;
 use crate::sync::wait::{WaitPoint, WaitStrategy};
 
-/// A handle on a channel: many senders, one receiver, in any processes of one user on one host.
+/// A handle on a channel: many senders, one receiver or many, in any processes of one user on one host.
 ///
 /// The channel lives as long as a handle or an endpoint of it does, in whichever process; messages that nobody has
 /// received go with the last. Clones are cheap and share the mapping.
@@ -94,6 +94,7 @@ impl Channel {
     }
 
     pub(crate) fn create_checked(name: Option<&str>, options: CheckedOptions) -> Result<Self, ChannelError> {
+        name.map_or(Ok(()), check_name)?;
         let bytes = layout::segment_bytes(options.geometry);
         let segment = Arc::new(Segment::create(&format!("tidegate:{}", name.unwrap_or("anonymous")), bytes)?);
         segment.back(0, layout::area_offset(options.geometry, 0))?;
@@ -135,10 +136,11 @@ impl Channel {
         Sender::attach(&self.core)
     }
 
-    /// Attaches the receiver. It goes on after the last message that an earlier receiver released.
+    /// Attaches a receiver. An only one goes on after the last message that an earlier one released; of those that compete it
+    /// takes what is next; where each gets every message, it gets those that are sent from now on.
     ///
     /// # Errors
-    /// [`ChannelError::ReceiverTaken`] while another one lives.
+    /// [`ChannelError::ReceiverTaken`] while an only one lives, [`ChannelError::TooManyReceivers`] while 16 do.
     pub fn receiver(&self) -> Result<Receiver, ChannelError> {
         Receiver::attach(&self.core)
     }

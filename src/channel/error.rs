@@ -67,6 +67,13 @@ pub enum TrySendError {
     /// The receiver has closed.
     #[error("the receiver has closed the channel")]
     Disconnected,
+    /// The receiver's process died. Told once to each sender, unless another has come meanwhile; until one comes messages
+    /// are kept while there is room, or, where each receiver gets every message, received by nobody.
+    #[error("the receiver, process {pid}, died")]
+    PeerDied {
+        /// The dead process; of several receivers, the last.
+        pid: u32,
+    },
     /// There is no memory for a block of that many bytes.
     #[error("no memory for a message of {bytes} bytes")]
     NoMemory {
@@ -87,16 +94,18 @@ pub enum TrySendError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The deadline passed while the channel was full. The receiver lives: it is slow, or stopped.
-    #[error("the channel stayed full past the deadline")]
+    /// The deadline passed while the channel was full, or all its blocks were in use. The receiver lives, or none has come
+    /// yet: it is slow, or stopped.
+    #[error("the channel stayed full, or without a free block for a long message, past the deadline")]
     Stalled,
     /// The receiver has closed.
     #[error("the receiver has closed the channel")]
     Disconnected,
-    /// The receiver's process died. Another may attach; until then a full channel blocks.
+    /// The receiver's process died. Told once to each sender, unless another has come meanwhile; until one comes messages
+    /// are kept while there is room, or, where each receiver gets every message, received by nobody.
     #[error("the receiver, process {pid}, died")]
     PeerDied {
-        /// The dead process.
+        /// The dead process; of several receivers, the last.
         pid: u32,
     },
     /// There is no memory for a block of that many bytes.
@@ -136,6 +145,12 @@ pub enum TryRecvError {
     /// There is no message, and every sender has closed.
     #[error("every sender has closed the channel")]
     Disconnected,
+    /// A sender's process died. All that it committed has been received; told once to each receiver.
+    #[error("a sender, process {pid}, died")]
+    PeerDied {
+        /// The dead process.
+        pid: u32,
+    },
     /// The next message is no value of the type that was asked for. It was not taken.
     #[error("the next message has {bytes} bytes, a value of the type asked for has {expected}")]
     WrongSize {
@@ -173,7 +188,7 @@ pub enum RecvError {
     /// There is no message left, and every sender has closed.
     #[error("every sender has closed the channel")]
     Disconnected,
-    /// A sender's process died. All that it committed has been received; told at most once a death.
+    /// A sender's process died. All that it committed has been received; told once to each receiver.
     #[error("a sender, process {pid}, died")]
     PeerDied {
         /// The dead process.
@@ -231,6 +246,7 @@ impl From<TryRecvError> for RecvError {
         match error {
             TryRecvError::Empty => Self::Stalled,
             TryRecvError::Disconnected => Self::Disconnected,
+            TryRecvError::PeerDied { pid } => Self::PeerDied { pid },
             TryRecvError::Corrupt { lane, position, word } => Self::Corrupt { lane, position, word },
             TryRecvError::Lapped { missed } => Self::Lapped { missed },
             TryRecvError::WrongSize { bytes, expected } => Self::WrongSize { bytes, expected },
@@ -244,6 +260,7 @@ impl From<TrySendError> for SendError {
         match error {
             TrySendError::Full => Self::Stalled,
             TrySendError::Disconnected => Self::Disconnected,
+            TrySendError::PeerDied { pid } => Self::PeerDied { pid },
             TrySendError::NoMemory { bytes } => Self::NoMemory { bytes },
             TrySendError::TooLong { bytes, max } => Self::TooLong { bytes, max },
         }

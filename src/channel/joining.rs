@@ -50,7 +50,7 @@ impl Sender {
                         receiver_wait: core.receiver_wait.clone(),
                         full_at: 0,
                         peers_checked_ns: 0,
-                        untold_death: None,
+                        death_told: core.control.receiver_died.load(Relaxed),
                         blocks_checked_ns: 0,
                         core: Arc::clone(core),
                     });
@@ -89,6 +89,9 @@ fn take_lane(
         if core.is_in_one_order() {
             core.await_turn(lock, |turn| core.give_up_claims_of(turn, number))?;
         }
+    }
+    if owner != 0 {
+        words.shape.died.store(owner, Relaxed);
     }
     words.shape.owner.store(membership.word(), Release);
     Ok(Some(owner))

@@ -183,7 +183,7 @@ impl Lanes {
     fn sweep_now_and_then(&mut self) {
         self.taken = 0;
         if is_peer_check_due(&mut self.swept_ns) {
-            let _others_remain = self.core.sweep_seats();
+            self.core.sweep_seats();
             self.core.break_dead_senders_locks();
         }
     }

@@ -57,7 +57,7 @@ impl Sender {
 
     fn loan_until(&mut self, len: usize, deadline_ns: Option<u64>) -> Result<Loan, SendError> {
         let block = self.wait_until(deadline_ns, |sender| match sender.check_len(len) {
-            Ok(()) => sender.take_block(len),
+            Ok(()) => sender.check_receiver().and_then(|()| sender.take_block(len)),
             Err(error) => Err(error),
         })?;
         Ok(Loan { block, len, core: self.core() })

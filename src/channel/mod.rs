@@ -5,6 +5,8 @@ mod batch;
 mod blocks;
 mod claim;
 mod core;
+#[cfg(test)]
+mod deaths;
 mod error;
 mod guard;
 mod held;

@@ -3,6 +3,7 @@
 
 use std::thread;
 
+use crate::channel::deaths::die_sending;
 use crate::channel::wakes::{unless_it_sleeps_on, until_asleep};
 use crate::channel::{Channel, Order, Receivers, RecvError, Sender, TryRecvError, WhenFull};
 use crate::prim::mortal;
@@ -15,15 +16,6 @@ fn channel(receivers: Receivers) -> Channel {
     let channel = options.receivers(receivers).create_anonymous().unwrap();
     channel.set_wait_strategy(WaitStrategy::Park);
     channel
-}
-
-/// Leaves everything as it is, as death does.
-fn die(channel: &Channel, sender: Sender) {
-    let slot = (sender.membership.word() >> 32) as u8;
-    let participants = &channel.core.participants;
-    let occupant = participants.occupant(slot.into()).unwrap();
-    assert!(participants.evict(slot.into(), occupant));
-    std::mem::forget(sender);
 }
 
 #[test]
@@ -110,7 +102,7 @@ fn a_claim_of_the_dead_is_given_up_before_its_death_is_told() {
         let mut receiver = channel.receiver().unwrap();
         std::mem::forget(dead.claim(100_000).unwrap());
         other.send(b"behind").unwrap();
-        die(&channel, dead);
+        die_sending(&channel, dead);
         let found = loop {
             match receiver.try_recv() {
                 Ok(message) => break message.to_vec(),
@@ -141,7 +133,7 @@ fn dying_at_each_store(options: fn() -> Channel, act: impl Fn(&mut Sender)) {
             break;
         }
         assert!(lived.is_none());
-        die(&channel, sender);
+        die_sending(&channel, sender);
         let mut successor = channel.sender().unwrap();
         unless_it_sleeps_on(move || {
             let sending = thread::spawn(move || {

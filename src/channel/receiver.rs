@@ -31,8 +31,8 @@ pub(super) const LEAD_PAUSES_MAX: u32 = 256;
 #[derive(Debug)]
 pub struct Receiver {
     pub(super) lanes: Lanes,
-    /// The words of each sender there ever was, or of its successors.
-    senders: Vec<Shared<Lane>>,
+    /// Each sender there ever was, or its successors.
+    senders: Vec<KnownSender>,
     /// Of the batch in hand; kept for its memory.
     pub(super) frames: Vec<Frame>,
     /// Messages received since the last one that had to be waited for; it may wrap.
@@ -41,12 +41,20 @@ pub struct Receiver {
     closed: bool,
     /// When it last looked whether the senders live.
     peers_checked_ns: u64,
-    /// When it last looked, without waiting, whether a message is kept back by a dead sender's claim.
-    claims_checked_ns: u64,
+    /// When it last looked without waiting.
+    peers_checked_trying_ns: u64,
     /// Where its waits are booked.
     waits: Shared<WaitPoint>,
     place: Arc<Place>,
     core: Arc<Core>,
+}
+
+/// A sender, by its number.
+#[derive(Debug)]
+struct KnownSender {
+    words: Shared<Lane>,
+    /// The death that was told last, or had come before this receiver.
+    death_told: u64,
 }
 
 /// What this receiver is to the channel.
@@ -90,24 +98,35 @@ impl Receiver {
         let seat = usize::from(place.seat().unwrap_or(0));
         let (lanes, core) = (Lanes::new(lanes, seat, Arc::clone(core)), Arc::clone(core));
         let place = Arc::new(place);
-        Ok(Self {
+        let mut receiver = Self {
             lanes,
             senders: Vec::new(),
             frames: Vec::new(),
             streak: 0,
             closed: false,
             peers_checked_ns: 0,
-            claims_checked_ns: 0,
+            peers_checked_trying_ns: 0,
             waits,
             place,
             core,
-        })
+        };
+        receiver.meet_senders()?;
+        for sender in &mut receiver.senders {
+            sender.death_told = sender.words.shape.died.load(Relaxed);
+        }
+        Ok(receiver)
+    }
+
+    fn meet_senders(&mut self) -> Result<(), ChannelError> {
+        for number in self.senders.len()..self.core.lanes_used() {
+            let words = self.core.lane(number)?;
+            self.senders.push(KnownSender { words, death_told: 0 });
+        }
+        Ok(())
     }
 
     fn meet_lanes(&mut self) -> Result<(), ChannelError> {
-        for number in self.senders.len()..self.core.lanes_used() {
-            self.senders.push(self.core.lane(number)?);
-        }
+        self.meet_senders()?;
         for lane in self.lanes.all.len()..self.core.ring_lanes() {
             self.lanes.all.push(ReceiverLane::attach(&self.core, lane, self.place.seat().unwrap_or(0))?);
         }
@@ -139,7 +158,12 @@ impl Receiver {
     /// [`TryRecvError::Empty`] if there is none, [`TryRecvError::Disconnected`] if none will come.
     #[inline]
     pub fn try_recv(&mut self) -> Result<Guard<'_>, TryRecvError> {
-        let (lane, frame) = self.poll()?.ok_or(TryRecvError::Empty)?;
+        let found = match self.poll()? {
+            // Nobody else may look, if no endpoint ever waits.
+            None if is_peer_check_due(&mut self.peers_checked_trying_ns) => self.dead_sender().transpose()?,
+            found => found,
+        };
+        let (lane, frame) = found.ok_or(TryRecvError::Empty)?;
         self.guard(lane, frame)
     }
 
@@ -235,7 +259,7 @@ impl Receiver {
             &mut peers_checked_ns,
             || receiver.borrow_mut().lanes.peek().map_err(RecvError::from).transpose(),
             || receiver.borrow_mut().poll().map_err(RecvError::from).transpose(),
-            || receiver.borrow_mut().dead_sender(),
+            || receiver.borrow_mut().dead_sender().map(|found| Ok(found?)),
         );
         receiver.borrow_mut().peers_checked_ns = peers_checked_ns;
         outcome.unwrap_or(Err(RecvError::Stalled))
@@ -267,47 +291,60 @@ impl Receiver {
         let known = self.lanes.all.len();
         self.meet_lanes().map_err(|_| TryRecvError::Corrupt { lane: known, position: 0, word: 0 })?;
         let alone =
-            !self.senders.is_empty() && self.senders.iter().all(|sender| presence::is_free(&sender.shape.owner));
-        if self.core.is_in_one_order() && is_peer_check_due(&mut self.claims_checked_ns) {
-            self.core.settle_dead_senders();
-        }
+            !self.senders.is_empty() && self.senders.iter().all(|sender| presence::is_free(&sender.words.shape.owner));
         // Owners first, then what they committed, then whether another came meanwhile.
         match self.lanes.peek()? {
             // A look that found somebody else at a lane says nothing of it, and what others have in hand may come back.
             None if self.lanes.any_busy() => Ok(None),
             None if self.closed || (alone && arrivals.are_all(&self.core.control.senders_attached)) => {
-                if self.lanes.others_have_some() { Ok(None) } else { Err(TryRecvError::Disconnected) }
+                if self.lanes.others_have_some() {
+                    return Ok(None);
+                }
+                Err(self.untold_death().unwrap_or(TryRecvError::Disconnected))
             }
             found => Ok(found),
         }
     }
 
     /// A sender's death, once what it committed has been received. Of receivers that have died, what they had taken.
-    pub(super) fn dead_sender(&mut self) -> Option<Result<(usize, Frame), RecvError>> {
+    pub(super) fn dead_sender(&mut self) -> Option<Result<(usize, Frame), TryRecvError>> {
         if self.place.seat().is_some() {
-            let _others_remain = self.core.sweep_seats();
+            self.core.sweep_seats();
         }
-        for (number, sender) in self.senders.iter().enumerate() {
-            let owner = &sender.shape.owner;
-            let word = owner.load(Acquire);
-            if word == 0 || !self.core.participants.sweep(word).unwrap_or(false) {
-                continue;
-            }
-            if !self.core.break_dead_senders_lock(number, word).unwrap_or(false) {
+        for (number, sender) in self.senders.iter_mut().enumerate() {
+            let shape = &sender.words.shape;
+            let word = shape.owner.load(Acquire);
+            let is_dead = word != 0 && self.core.participants.sweep(word).unwrap_or(false);
+            // Relaxed: a death that another has found, and that is not seen yet, is told by the next look.
+            let died = if is_dead { word } else { shape.died.load(Relaxed) };
+            if died == sender.death_told
+                || (is_dead && !self.core.break_dead_senders_lock(number, word).unwrap_or(false))
+            {
                 continue;
             }
             // What it committed last may have come after the last look: its messages go before its death.
             match self.lanes.peek() {
                 Ok(Some(found)) => return Some(Ok(found)),
-                Err(e) => return Some(Err(e.into())),
+                Err(e) => return Some(Err(e)),
                 Ok(None) if self.lanes.any_busy() => continue,
                 Ok(None) => {}
             }
-            if owner.compare_exchange(word, 0, AcqRel, Relaxed).is_ok() {
-                return Some(Err(RecvError::PeerDied { pid: word as u32 }));
+            if is_dead {
+                shape.died.store(word, Relaxed);
+                let _taken_over_if_it_differs = shape.owner.compare_exchange(word, 0, AcqRel, Relaxed);
             }
+            sender.death_told = died;
+            return Some(Err(TryRecvError::PeerDied { pid: died as u32 }));
         }
         None
+    }
+
+    /// A death that another has found, and whose sender's lane may have another owner by now.
+    fn untold_death(&mut self) -> Option<TryRecvError> {
+        self.senders.iter_mut().find_map(|KnownSender { words, death_told }| {
+            let died = words.shape.died.load(Relaxed);
+            (std::mem::replace(death_told, died) != died).then_some(TryRecvError::PeerDied { pid: died as u32 })
+        })
     }
 }
 

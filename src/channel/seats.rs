@@ -73,7 +73,7 @@ impl Seat {
         let seat = &self.core.control.seats[usize::from(self.number)];
         // Edge `seat-left`, writing end, by the fence that `settle_place` begins with.
         let _cleared_if_it_differs = seat.compare_exchange(from, to, AcqRel, Relaxed);
-        self.core.settle_place(RECEIVER_GONE);
+        self.core.settle_place(None);
     }
 }
 
@@ -95,9 +95,9 @@ impl Drop for Seat {
 }
 
 impl Core {
-    /// V7: says in the receivers' place whether any of the seats takes messages, and wakes the senders if none does. Where
-    /// the last of them has died, `vacant` is what it says then. True if this call made it say that.
-    fn settle_place(&self, vacant: u64) -> bool {
+    /// V7: says in the receivers' place whether any of the seats takes messages, and wakes the senders if none does. If the last
+    /// of them has died, and was `dead`, there may come another.
+    fn settle_place(&self, dead: Option<u64>) {
         // Edge `seat-left`, reading end: of two that leave at once, each with this fence, one sees both seats left.
         fence(SeqCst);
         loop {
@@ -107,24 +107,41 @@ impl Core {
             let settled = match seats.max() {
                 // Senders that were told that all have gone are not told otherwise.
                 Some(0) | None if place::refuses(place) => RECEIVER_GONE,
-                Some(0) | None => vacant,
+                Some(0) | None => dead.map_or(RECEIVER_GONE, |_| 0),
                 Some(word) if place::refuses(word) => place::CLOSING,
-                Some(_) => return false,
+                Some(_) => return,
             };
             if place == settled {
-                return false;
+                return;
+            }
+            if let Some(dead) = dead {
+                self.control.receiver_died.store(place::receiver_of(dead), Relaxed);
             }
             if self.control.receiver.compare_exchange(place, settled, AcqRel, Relaxed).is_ok() {
-                self.wake_senders();
-                return settled == vacant;
+                return self.wake_senders();
             }
         }
     }
 
-    /// V8: gives back what receivers that have died had taken. The process of one, if that was the last receiver.
-    pub(crate) fn sweep_seats(&self) -> Option<u32> {
+    /// Looks for what keeps senders from going on: the only receiver, or all, having died, or other senders in their turn.
+    pub(crate) fn find_dead_peers_of_senders(&self) {
+        self.settle_dead_senders();
+        if self.readers() != Readers::One {
+            return self.sweep_seats();
+        }
+        let receiver = self.control.receiver.load(Acquire);
+        if receiver == 0 || place::refuses(receiver) || !self.participants.sweep(receiver).unwrap_or(false) {
+            return;
+        }
+        self.control.receiver_died.store(receiver, Relaxed);
+        if self.control.receiver.compare_exchange(receiver, 0, AcqRel, Relaxed).is_ok() {
+            self.wake_senders();
+        }
+    }
+
+    /// V8: gives back what receivers that have died had taken.
+    pub(crate) fn sweep_seats(&self) {
         self.break_dead_resizers_locks();
-        let mut last = None;
         for (seat, number) in self.control.seats.iter().zip(0u8..) {
             let word = seat.load(Acquire);
             if word == 0 || !self.participants.sweep(place::receiver_of(word)).unwrap_or(false) {
@@ -134,12 +151,10 @@ impl Core {
             if let Ok(Some(lock)) = self.try_lock_structure()
                 && seat.load(Acquire) == word
                 && self.clear_seat(&lock, number, word).unwrap_or(false)
-                && self.settle_place(0)
             {
-                last = Some(word as u32);
+                self.settle_place(Some(word));
             }
         }
-        last
     }
 
     /// Whether the receiver in a seat may have frames that it has taken and is not done with.

@@ -10,8 +10,7 @@ use crate::channel::error::{SendError, TrySendError};
 use crate::channel::receiver::{LEAD_PAUSES_MAX, STREAK_MIN};
 use crate::channel::slab::Block;
 use crate::channel::{place, presence};
-use crate::prim::Ordering::{AcqRel, Acquire, Relaxed};
-use crate::ring::Readers;
+use crate::prim::Ordering::Relaxed;
 use crate::ring::claims::Claimant;
 use crate::ring::layout::Lane;
 use crate::ring::producer::{Producer, Reservation};
@@ -46,8 +45,8 @@ pub struct Sender {
     pub(super) full_at: u64,
     /// When it last looked whether the receiver lives.
     pub(super) peers_checked_ns: u64,
-    /// The last receiver's process, found dead by a call that does not wait, until one that waits tells it.
-    pub(super) untold_death: Option<u32>,
+    /// The receiver's death that was told last, or had come before this sender.
+    pub(super) death_told: u64,
     /// When it last looked whether dead processes have blocks.
     pub(super) blocks_checked_ns: u64,
     pub(super) core: Arc<Core>,
@@ -129,11 +128,24 @@ impl Sender {
         if len > max as usize { Err(TrySendError::TooLong { bytes: len, max }) } else { Ok(()) }
     }
 
-    #[inline]
-    pub(super) fn reserve_in_ring(&mut self, len: u32) -> Result<Reservation, TrySendError> {
-        if place::refuses(self.control.receiver.load(Relaxed)) {
+    /// Whether somebody receives, or may come to.
+    pub(super) fn check_receiver(&mut self) -> Result<(), TrySendError> {
+        let receiver = self.control.receiver.load(Relaxed);
+        if place::refuses(receiver) {
             return Err(TrySendError::Disconnected);
         }
+        // Relaxed: a death that is not seen yet is told by the next look.
+        let died = self.control.receiver_died.load(Relaxed);
+        if receiver == 0 && died != self.death_told {
+            self.death_told = died;
+            return Err(TrySendError::PeerDied { pid: died as u32 });
+        }
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn reserve_in_ring(&mut self, len: u32) -> Result<Reservation, TrySendError> {
+        self.check_receiver()?;
         let (core, lane) = (&self.core, self.ring_lane);
         let on_event = |event| core.on_event(lane, event);
         let reserved = match &mut self.claimant {
@@ -159,14 +171,8 @@ impl Sender {
     fn count_rejected(&mut self, error: TrySendError) {
         if error == TrySendError::Full {
             // Nobody else may look, if no endpoint ever waits.
-            if (self.core.readers() != Readers::One || self.core.is_in_one_order())
-                && is_peer_check_due(&mut self.peers_checked_ns)
-            {
-                self.core.settle_dead_senders();
-                self.untold_death = self.core.sweep_seats();
-                if self.untold_death.is_some() {
-                    self.peers_checked_ns = 0; // The next wait tells it at once.
-                }
+            if is_peer_check_due(&mut self.peers_checked_ns) {
+                self.core.find_dead_peers_of_senders();
             }
             let rejected = &self.lane.shape.rejected;
             rejected.store(rejected.load(Relaxed).wrapping_add(1), Relaxed);
@@ -218,7 +224,6 @@ impl Sender {
     ) -> Result<T, SendError> {
         let (core, (waits, room), mut peers_checked_ns) =
             (Arc::clone(&self.core), self.wait_points(), self.peers_checked_ns);
-        let mut untold = self.untold_death.take();
         let sender = RefCell::new(&mut *self);
         let attempt = RefCell::new(&mut attempt);
         let poll = || unless_full(attempt.borrow_mut()(&mut sender.borrow_mut()));
@@ -226,13 +231,12 @@ impl Sender {
             return outcome;
         }
         let (event, counters, strategy) = (&room.event, &waits.counters, &core.control.strategy);
-        let check = || match untold.take() {
-            Some(pid) => Some(Err(SendError::PeerDied { pid })),
-            None => dead_receiver(&core),
+        let check = || {
+            core.find_dead_peers_of_senders();
+            None // The next poll tells.
         };
         let outcome = wait(event, counters, strategy, deadline_ns, &mut peers_checked_ns, poll, poll, check);
         self.peers_checked_ns = peers_checked_ns;
-        self.untold_death = untold;
         outcome.unwrap_or(Err(SendError::Stalled))
     }
 
@@ -344,22 +348,6 @@ fn unless_full<T>(outcome: Result<T, TrySendError>) -> Option<Result<T, SendErro
         Err(TrySendError::Full) => None,
         other => Some(other.map_err(SendError::from)),
     }
-}
-
-/// The receiver's death, if the one that was there has died. Told once: the place is free for another afterwards.
-pub(super) fn dead_receiver<T>(core: &Core) -> Option<Result<T, SendError>> {
-    if core.is_in_one_order() {
-        core.settle_dead_senders();
-    }
-    if core.readers() != Readers::One {
-        return core.sweep_seats().map(|pid| Err(SendError::PeerDied { pid }));
-    }
-    let receiver = core.control.receiver.load(Acquire);
-    if receiver == 0 || place::refuses(receiver) || !core.participants.sweep(receiver).unwrap_or(false) {
-        return None;
-    }
-    let freed = core.control.receiver.compare_exchange(receiver, 0, AcqRel, Relaxed).is_ok();
-    freed.then_some(Err(SendError::PeerDied { pid: receiver as u32 }))
 }
 
 /// `timeout` from now, on the clock of waits; past the clock's end is never.

@@ -3,8 +3,9 @@
 
 use std::thread;
 
+use crate::channel::deaths::die_receiving;
 use crate::channel::wakes::{unless_it_sleeps_on, until_asleep};
-use crate::channel::{Channel, Receiver, Receivers, RecvError, SendError, TryRecvError, WhenFull};
+use crate::channel::{Channel, Receivers, RecvError, SendError, TryRecvError, WhenFull};
 use crate::prim::mortal;
 use crate::ring::lock::Holder;
 use crate::sync::wait::WaitStrategy;
@@ -16,15 +17,6 @@ fn channel() -> Channel {
     channel
 }
 
-/// What a process leaves behind that is killed with `receiver`.
-fn die(channel: &Channel, receiver: Receiver) {
-    let slot = (receiver.share_place().word() >> 32) as u8;
-    let participants = &channel.core.participants;
-    let occupant = participants.occupant(slot.into()).unwrap();
-    assert!(participants.evict(slot.into(), occupant));
-    std::mem::forget(receiver);
-}
-
 #[test]
 fn a_lane_that_somebody_is_at_is_not_empty() {
     let channel = channel();
@@ -33,7 +25,7 @@ fn a_lane_that_somebody_is_at_is_not_empty() {
     sender.send(b"one").unwrap();
     drop(sender);
     let lane = channel.core.lane(0).unwrap();
-    let lock = lane.taking.lock.try_lock(Holder::Resizer).unwrap();
+    let lock = lane.taking.lock.try_lock(Holder::Seat(7)).unwrap();
     assert_eq!(receiver.try_recv().unwrap_err(), TryRecvError::Empty);
     assert!(lock.unlock().0, "who found it locked has left its mark");
     assert_eq!(*receiver.recv().unwrap(), *b"one");
@@ -48,7 +40,7 @@ fn what_the_dead_had_in_hand_is_received_before_the_end() {
     sender.send(b"in hand").unwrap();
     std::mem::forget(dead.recv().unwrap());
     drop(sender);
-    die(&channel, dead);
+    die_receiving(&channel, dead);
     unless_it_sleeps_on(move || {
         assert_eq!(*heir.recv().unwrap(), *b"in hand");
         assert_eq!(heir.recv().unwrap_err(), RecvError::Disconnected);
@@ -69,7 +61,7 @@ fn what_the_dead_held_is_received_by_another() {
     (0..3).for_each(|_| std::mem::forget(dead.recv().unwrap().hold()));
     assert_eq!(heir.try_recv().unwrap_err(), TryRecvError::Empty);
     drop(sender);
-    die(&channel, dead);
+    die_receiving(&channel, dead);
     unless_it_sleeps_on(move || {
         let mut held = Vec::new();
         for (value, len) in [(1, 3), (2, 3), (3, 100_000)] {
@@ -124,7 +116,7 @@ fn a_newcomer_wakes_others_for_what_it_gives_back() {
     unless_it_sleeps_on(move || {
         let sleeping = thread::spawn(move || sleeper.recv().map(|message| message.to_vec()));
         until_asleep(|| channel.view().receiver_waits.parks);
-        die(&channel, dead);
+        die_receiving(&channel, dead);
         let _takes_the_seat_and_receives_nothing = channel.receiver().unwrap();
         assert_eq!(sleeping.join().unwrap().unwrap(), b"in hand");
         drop(sender);
@@ -138,8 +130,8 @@ fn a_sweep_takes_no_room_from_the_sender() {
     let (dead, mut receiver) = (channel.receiver().unwrap(), channel.receiver().unwrap());
     while sender.try_send(&[0; 64]).is_ok() {}
     while receiver.try_recv().is_ok() {}
-    die(&channel, dead);
-    assert_eq!(channel.core.sweep_seats(), None, "one is left");
+    die_receiving(&channel, dead);
+    channel.core.sweep_seats();
     sender.try_send(&[0; 64]).unwrap();
 }
 
@@ -186,7 +178,8 @@ fn dying_at_each_store<T>(has_a_lane: bool, attach: impl Fn(&Channel) -> T) {
         let mut sender = channel.sender().unwrap();
         unless_it_sleeps_on(move || {
             let sending = thread::spawn(move || (0..20u64).for_each(|i| sender.send(&[i as u8; 1000]).unwrap()));
-            (0..20u64).for_each(|i| assert_eq!(*receiver.recv().unwrap(), [i as u8; 1000]));
+            let mut received = receiver.iter().filter(|message| !matches!(message, Err(RecvError::PeerDied { .. })));
+            (0..20u64).for_each(|i| assert_eq!(received.next().unwrap().unwrap(), [i as u8; 1000]));
             sending.join().unwrap();
         });
         deaths += 1;
@@ -212,7 +205,7 @@ fn a_seat_is_cleared_although_the_sender_died_at_the_lane_too() {
     let lane = channel.core.lane(0).unwrap();
     let _never_unlocked = lane.taking.lock.try_lock(Holder::Producer).unwrap();
     drop(sender);
-    die(&channel, receiver);
+    die_receiving(&channel, receiver);
     let _takes_the_dead_ones_seat = channel.receiver().unwrap();
 }
 
@@ -235,7 +228,7 @@ fn what_was_given_back_is_no_end() {
 fn a_death_that_was_found_without_waiting_is_told_to_the_next_wait() {
     let channel = channel();
     let (mut sender, receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
-    die(&channel, receiver);
+    die_receiving(&channel, receiver);
     while sender.try_send(&[0; 64]).is_ok() {}
     let told = unless_it_sleeps_on(move || sender.send(&[0; 64]));
     assert_eq!(told, Err(SendError::PeerDied { pid: std::process::id() }));
@@ -248,15 +241,16 @@ fn the_death_of_the_last_makes_room_for_another() {
     let (mut draining, dead) = (channel.receiver().unwrap(), channel.receiver().unwrap());
     sender.send(b"one").unwrap();
     draining.close();
-    die(&channel, dead);
-    assert_eq!(channel.core.sweep_seats(), None);
+    die_receiving(&channel, dead);
+    channel.core.sweep_seats();
     assert!(sender.send(b"two").is_err(), "those that are left take no more");
     assert_eq!(*draining.recv().unwrap(), *b"one");
     drop(draining);
     assert!(sender.send(b"three").is_err());
     let last = channel.receiver().unwrap();
     sender.send(b"four").unwrap();
-    die(&channel, last);
-    assert_eq!(channel.core.sweep_seats(), Some(std::process::id()));
+    die_receiving(&channel, last);
+    channel.core.sweep_seats();
+    assert_eq!(sender.send(b"told once"), Err(SendError::PeerDied { pid: std::process::id() }));
     sender.send(b"as if nobody had come yet").unwrap();
 }

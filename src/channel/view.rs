@@ -41,7 +41,8 @@ pub struct LaneView {
     pub sent_messages: u64,
     /// Ring bytes those took: headers, payload and padding.
     pub sent_bytes: u64,
-    /// Messages released by the receiver, by the slowest of several, or taken by one of several that compete.
+    /// Messages released by the receiver, by the slowest of several, or taken by one of several that compete; those that were
+    /// dropped are counted, too.
     pub received_messages: u64,
     /// Ring bytes released, or taken.
     pub received_bytes: u64,

@@ -85,6 +85,8 @@ pub(crate) struct Shape {
     pub(crate) offer: AtomicU64,
     /// Participant slot + 1 of the sender that owns the lane, or 0. Written under the structure lock, or by the owner.
     pub(crate) owner: AtomicU64,
+    /// Participant word of the last sender of that number that was found dead, or 0.
+    pub(crate) died: AtomicU64,
     /// Rings entered so far. Written by the producer (M3).
     pub(crate) epoch: AtomicU64,
     /// Sends refused for want of room. Written by the producer.
@@ -143,7 +145,7 @@ impl Lane {
                 dropped: word(),
             },
             consumers: std::array::from_fn(|_| side()),
-            shape: Shape { offer: word(), owner: word(), epoch: word(), rejected: word() },
+            shape: Shape { offer: word(), owner: word(), died: word(), epoch: word(), rejected: word() },
             rings: std::array::from_fn(|_| RingSlot { state: word(), start: word() }),
         }
     }

@@ -258,7 +258,7 @@ impl Holder {
     }
 }
 
-fn check_name(name: &str) -> Result<(), ShmError> {
+pub(crate) fn check_name(name: &str) -> Result<(), ShmError> {
     let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() || name.len() > NAME_BYTES_MAX || name.starts_with('.') || !name.chars().all(sound) {
         return Err(ShmError::BadName { name: name.into() });

@@ -22,7 +22,7 @@ pub enum ShmError {
         pid: u32,
     },
     /// No living process holds a channel of this name.
-    #[error("no channel `{name}` in {}: create it first, and keep its creator running", directory.display())]
+    #[error("no channel `{name}` in {}: create it first, and keep a process running that holds it", directory.display())]
     NotFound {
         /// The name asked for.
         name: String,

@@ -91,6 +91,8 @@ pub(crate) struct ControlWords {
     pub(crate) senders_attached: AtomicU64,
     /// 1 once a receiver waits for what others have in hand: they say when they are done with it.
     pub(crate) finishing: AtomicU64,
+    /// Participant word of the receiver that was found dead last, when no other was left. 0: none.
+    pub(crate) receiver_died: AtomicU64,
     /// Receivers that took a seat so far; grows under the structure lock.
     pub(crate) receivers_attached: AtomicU64,
     /// Participant words of the receivers that share a channel. Taken under the structure lock; cleared by the receiver, or
