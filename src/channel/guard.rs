@@ -51,7 +51,7 @@ impl<'a> Guard<'a> {
     pub fn hold(self) -> Held {
         let place = self.receiver.share_place();
         let (lane, frame, block) = (self.lane, self.frame, self.block);
-        if let Some(shared) = self.receiver.lanes.all[lane].share() {
+        if let Some(shared) = self.receiver.lanes.all[lane].share(lane, frame) {
             std::mem::forget(self);
             Held::frame(shared, (lane, frame, block), place)
         } else if frame.is_loan() {

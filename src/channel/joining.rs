@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::channel::core::{Core, StructureLock};
 use crate::channel::error::ChannelError;
-use crate::channel::lanes::ReceiverLane;
+use crate::channel::lane::ReceiverLane;
 use crate::channel::sender::Sender;
 use crate::channel::{presence, resize};
 use crate::prim::Ordering::{Acquire, Relaxed, Release};
@@ -105,6 +105,7 @@ fn ready_ring(core: &Core, lock: &StructureLock<'_>, number: usize) -> Result<Pr
     if is_new {
         core.back_ring(lane, class)?;
         found(&words, class, core.readers());
+        core.leave_new_lane(lock, &words);
     }
     if lane >= core.lanes_used() {
         // Also if another founded it and died: nobody has met it yet.

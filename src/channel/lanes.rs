@@ -3,18 +3,15 @@
 use std::sync::Arc;
 
 use crate::channel::core::Core;
-use crate::channel::error::{ChannelError, TryRecvError};
+use crate::channel::error::TryRecvError;
 use crate::channel::held::HeldBlock;
+use crate::channel::lane::{Reader, ReceiverLane};
 use crate::channel::presence;
 use crate::channel::receiver::Place;
 use crate::channel::slab::{Slab, in_flight};
-use crate::prim::Ordering::Acquire;
-use crate::ring::consumer::{Consumer, Frame, Payload, Payloads};
-use crate::ring::lapped::{Lapped, Look};
-use crate::ring::taker::{self, Out, Taker};
-use crate::ring::{Readers, RingCorrupt, WhenFull};
-use crate::shm::window::Shared;
-use crate::sync::wait::{WaitPoint, is_peer_check_due};
+use crate::ring::Readers;
+use crate::ring::consumer::{Frame, Payload};
+use crate::sync::wait::is_peer_check_due;
 
 /// The lanes met so far.
 #[derive(Debug)]
@@ -36,29 +33,6 @@ pub(super) struct Lanes {
 const RUN_MAX: u32 = 64;
 /// Frames taken between two looks at the clock.
 const TAKEN_BETWEEN_LOOKS: u32 = 1024;
-
-#[derive(Debug)]
-pub(super) struct ReceiverLane {
-    reader: Reader,
-    payloads: Payloads,
-    sender_wait: Shared<WaitPoint>,
-    core: Arc<Core>,
-}
-
-/// How a lane is read.
-#[derive(Debug)]
-enum Reader {
-    /// Alone, or each in its own time.
-    InOrder(Consumer),
-    Competing(Taker),
-    /// Each in its own time, if it is fast enough.
-    Lapped(Lapped),
-    /// Not at all: some process has written to it what the protocol never writes, or it is for others.
-    Spoilt {
-        /// What was found, until it is told.
-        untold: Option<RingCorrupt>,
-    },
-}
 
 impl Lanes {
     /// `next` is the lane to begin with: receivers that compete begin with different ones.
@@ -93,7 +67,7 @@ impl Lanes {
         let entry = &self.all[lane];
         let number = entry.payload(frame).try_into().map_or(u64::MAX, u64::from_ne_bytes);
         let block = self.slab().begin_read(number, in_flight(lane, frame.position()), frame.len);
-        if block.is_none() && matches!(entry.reader, Reader::Competing(_)) {
+        if block.is_none() && matches!(entry.reader, Reader::Competing(_) | Reader::Alone(_)) {
             // It was taken; nobody else shall find it.
             self.all[lane].release(frame);
         }
@@ -133,12 +107,21 @@ impl Lanes {
         }
     }
 
-    /// The next frame of an only lane that is read in order, if it is there now and no loan; for the others [`Lanes::peek`]
+    /// The next frame of an only lane that nobody else reads, if it is there now and no loan; for the others [`Lanes::peek`]
     /// is to be asked.
     #[inline]
     pub(super) fn glance(&self) -> Option<(Frame, Payload)> {
         match self.all.as_slice() {
             [ReceiverLane { reader: Reader::InOrder(consumer), .. }] => consumer.glance(),
+            _ => self.glance_alone(),
+        }
+    }
+
+    /// As [`Lanes::glance`] where receivers may compete. Not inlined, for the sake of the one above.
+    #[inline(never)]
+    fn glance_alone(&self) -> Option<(Frame, Payload)> {
+        match self.all.as_slice() {
+            [ReceiverLane { reader: Reader::Alone(alone), .. }] => alone.glance(),
             _ => None,
         }
     }
@@ -229,6 +212,7 @@ impl Lanes {
                 // What cannot be read is told by the next look.
                 let _taken_so_far = taker.take_batch(max - 1, frames);
             }
+            Reader::Alone(alone) => alone.peek_batch(first, max, frames),
             Reader::Lapped(lapped) => lapped.peek_batch(first, max, frames),
             Reader::Spoilt { .. } => {}
         }
@@ -248,163 +232,5 @@ impl Lanes {
             }
         }
         lane.wake_awaited();
-    }
-}
-
-impl ReceiverLane {
-    /// The lane, also where it cannot be read: then that is told in its turn.
-    pub(super) fn attach(core: &Arc<Core>, lane: usize, seat: u8) -> Result<Self, ChannelError> {
-        if core.readers() == Readers::Each && core.lane(lane)?.consumers[usize::from(seat)].cursor.load(Acquire) == 0 {
-            // Founded when this receiver had closed: it is for the others.
-            return Self::with(core, lane, Reader::Spoilt { untold: None });
-        }
-        let reader = Self::reader(core, lane, seat)?.unwrap_or_else(|found| Reader::Spoilt { untold: Some(found) });
-        Self::with(core, lane, reader)
-    }
-
-    fn with(core: &Arc<Core>, lane: usize, reader: Reader) -> Result<Self, ChannelError> {
-        let (payloads, sender_wait) = (Payloads(core.area(lane)?), core.sender_wait(lane)?);
-        Ok(Self { reader, payloads, sender_wait, core: Arc::clone(core) })
-    }
-
-    /// Whether a receiver could read the lane.
-    pub(super) fn check(core: &Core, lane: usize) -> Result<(), ChannelError> {
-        if core.readers() == Readers::Each {
-            // Each has a cursor of its own, and this may be before any has.
-            return Ok(());
-        }
-        Self::reader(core, lane, 0)?.map(|_| ()).map_err(|found| ChannelError::corrupt(lane, found))
-    }
-
-    fn reader(core: &Core, lane: usize, seat: u8) -> Result<Result<Reader, RingCorrupt>, ChannelError> {
-        let (words, area, classes) = (core.lane(lane)?, core.area(lane)?, core.classes());
-        Ok(match core.readers() {
-            Readers::Each if core.when_full() == WhenFull::DropOldest => {
-                Lapped::attach(words, area, classes, seat).map(Reader::Lapped)
-            }
-            Readers::One | Readers::Each => Consumer::attach(words, area, classes, seat).map(Reader::InOrder),
-            Readers::Competing => Taker::attach(words, area, classes, seat).map(Reader::Competing),
-        })
-    }
-
-    /// The next committed frame of this lane, the one of number `lane`.
-    #[inline]
-    fn peek(&mut self, lane: usize) -> Result<Option<(usize, Frame)>, TryRecvError> {
-        let Reader::InOrder(consumer) = &mut self.reader else { return self.take(lane) };
-        match consumer.peek() {
-            Ok(None) => {
-                if consumer.take_passed() {
-                    self.sender_wait.event.notify();
-                }
-                Ok(None)
-            }
-            Ok(found) => Ok(found.map(|frame| (lane, frame))),
-            Err(found) => Err(self.spoilt(lane, found)),
-        }
-    }
-
-    #[inline(never)]
-    fn take(&mut self, lane: usize) -> Result<Option<(usize, Frame)>, TryRecvError> {
-        let taken = match &mut self.reader {
-            Reader::InOrder(_) => return Ok(None),
-            Reader::Competing(taker) => taker.take(),
-            Reader::Lapped(lapped) => match lapped.peek() {
-                Ok(Look::Nothing) => Ok(None),
-                Ok(Look::Frame(frame)) => Ok(Some(frame)),
-                Ok(Look::Missed(missed)) => {
-                    self.wake_awaited();
-                    return Err(TryRecvError::Lapped { missed });
-                }
-                Err(found) => Err(found),
-            },
-            Reader::Spoilt { untold } => untold.take().map_or(Ok(None), Err),
-        };
-        self.wake_awaited();
-        taken.map(|found| found.map(|frame| (lane, frame))).map_err(|found| self.spoilt(lane, found))
-    }
-
-    /// Reads the lane no more.
-    #[cold]
-    fn spoilt(&mut self, lane: usize, found: RingCorrupt) -> TryRecvError {
-        self.reader = Reader::Spoilt { untold: None };
-        TryRecvError::corrupt(lane, found)
-    }
-
-    /// Wakes whoever found this receiver at the lane and may have gone to sleep over it.
-    #[inline]
-    fn wake_awaited(&mut self) {
-        let contended = match &mut self.reader {
-            Reader::Competing(taker) => taker.take_awaited(),
-            Reader::Lapped(lapped) => lapped.take_contended(),
-            Reader::InOrder(_) | Reader::Spoilt { .. } => false,
-        };
-        if contended {
-            self.core.receiver_wait.event.notify();
-            self.sender_wait.event.notify();
-        }
-    }
-
-    /// The payload of a frame that was peeked here.
-    #[inline]
-    pub(super) fn payload(&self, frame: Frame) -> &[u8] {
-        self.payloads.of(frame)
-    }
-
-    /// Gives the bytes of the frame peeked last back to the sender.
-    #[inline]
-    pub(super) fn release(&mut self, frame: Frame) {
-        if let Reader::InOrder(consumer) = &mut self.reader {
-            consumer.release(frame);
-            self.sender_wait.event.notify();
-        } else {
-            self.done(&[frame]);
-        }
-    }
-
-    /// As [`ReceiverLane::release`], for all the frames of a batch.
-    pub(super) fn release_batch(&mut self, frames: &[Frame]) {
-        if let Reader::InOrder(consumer) = &mut self.reader {
-            consumer.release_batch(frames);
-            self.sender_wait.event.notify();
-        } else {
-            self.done(frames);
-        }
-    }
-
-    #[inline]
-    fn is_in_order(&self) -> bool {
-        matches!(self.reader, Reader::InOrder(_))
-    }
-
-    fn is_busy(&self) -> bool {
-        match &self.reader {
-            Reader::Competing(taker) => taker.is_busy(),
-            Reader::Lapped(lapped) => lapped.is_busy(),
-            Reader::InOrder(_) | Reader::Spoilt { .. } => false,
-        }
-    }
-
-    /// What of the lane is taken and not done; `None` if somebody else is at it.
-    fn out(&mut self) -> Option<Out> {
-        let Reader::Competing(taker) = &mut self.reader else { return Some(Out::default()) };
-        let out = taker.out();
-        self.wake_awaited();
-        out
-    }
-
-    #[inline(never)]
-    fn done(&mut self, frames: &[Frame]) {
-        if let Reader::Lapped(lapped) = &mut self.reader {
-            lapped.release(frames);
-            return self.sender_wait.event.notify();
-        }
-        frames.iter().for_each(|&frame| taker::done(&self.payloads.0, frame));
-        self.core.wake_for_done(&self.sender_wait);
-    }
-
-    /// What a frame that was taken needs to be kept; `None` if frames are released in order.
-    pub(super) fn share(&self) -> Option<(Payloads, Shared<WaitPoint>, Arc<Core>)> {
-        let competing = matches!(self.reader, Reader::Competing(_));
-        competing.then(|| (Payloads(self.payloads.0.clone()), self.sender_wait.clone(), Arc::clone(&self.core)))
     }
 }

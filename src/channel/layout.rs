@@ -4,7 +4,7 @@
 //! 20 KiB   ControlWords   who receives, how to wait, how many lanes
 //!  +512    WaitPoint      one a seat: the first receiver's, on which all sleep, and what the others' waits cost
 //!   +9 KiB SlabWords      who has which block
-//! 36 KiB   lanes          a Lane and the WaitPoint of its sender, 3,456 bytes each
+//! 36 KiB   lanes          a Lane and the WaitPoint of its sender, 3,584 bytes each
 //! ...      lane areas     aligned to 64 KiB, 2^(class_max + 1) bytes a lane
 //! ...      blocks         aligned to 64 KiB, for payloads that are too long for a ring
 //! ```
@@ -41,7 +41,7 @@ pub(crate) const ABI_HASH: u64 = abi_hash(&[
 const _: () = assert!(size_of::<ControlWords>() <= RECEIVER_WAITS_OFFSET - CONTROL_OFFSET);
 const _: () = assert!(RECEIVER_WAITS_OFFSET + SEATS * size_of::<WaitPoint>() <= SLAB_OFFSET);
 const _: () = assert!(SLAB_OFFSET + size_of::<SlabWords>() <= LANES_OFFSET);
-const _: () = assert!(LANE_STRIDE == 3456);
+const _: () = assert!(LANE_STRIDE == 3584);
 
 /// Offset of the [`WaitPoint`] of the receiver in `seat`, or of the only one in seat 0.
 pub(crate) fn receiver_wait_offset(seat: usize) -> usize {

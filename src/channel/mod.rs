@@ -11,6 +11,7 @@ mod error;
 mod guard;
 mod held;
 mod joining;
+mod lane;
 mod lanes;
 mod layout;
 mod loan;
@@ -26,10 +27,13 @@ mod sender;
 #[cfg(test)]
 mod sharing;
 mod slab;
+mod sole;
 #[cfg(test)]
 mod spoilt;
 mod turns;
 mod typed;
+#[cfg(test)]
+mod upgrade;
 mod view;
 #[cfg(test)]
 mod wakes;

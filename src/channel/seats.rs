@@ -9,7 +9,7 @@ use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use crate::prim::fence;
 use crate::ring::layout::Lane;
 use crate::ring::lock::Holder;
-use crate::ring::{Readers, followers, taker};
+use crate::ring::{Readers, alone, followers, taker};
 use crate::shm::error::ShmError;
 use crate::shm::layout::RECEIVER_GONE;
 use crate::shm::participants::{Membership, Role};
@@ -34,6 +34,7 @@ impl Seat {
             let word = seat.load(Acquire);
             let is_dead = word != 0 && core.participants.sweep(place::receiver_of(word))?;
             if word == 0 || (is_dead && core.clear_seat(&lock, number, word)?) {
+                core.seat_in_lanes(&lock, number)?;
                 if core.readers() == Readers::Each {
                     // Closed until it has joined: who dies meanwhile has left its word, and is swept (V8).
                     seat.store(place::closing(membership.word()), Release);
@@ -142,6 +143,7 @@ impl Core {
     /// V8: gives back what receivers that have died had taken.
     pub(crate) fn sweep_seats(&self) {
         self.break_dead_resizers_locks();
+        self.share_changing_lanes();
         for (seat, number) in self.control.seats.iter().zip(0u8..) {
             let word = seat.load(Acquire);
             if word == 0 || !self.participants.sweep(place::receiver_of(word)).unwrap_or(false) {
@@ -182,7 +184,7 @@ impl Core {
     }
 
     /// Gives back what the dead receiver in a seat had taken, and clears the seat; false if somebody is at a lane.
-    fn clear_seat(&self, lock: &StructureLock<'_>, number: u8, word: u64) -> Result<bool, ShmError> {
+    pub(crate) fn clear_seat(&self, lock: &StructureLock<'_>, number: u8, word: u64) -> Result<bool, ShmError> {
         self.unfollow(number);
         if self.readers() == Readers::Each {
             self.break_dead_receivers_locks(lock, number)?;
@@ -200,6 +202,10 @@ impl Core {
             let dead = if no_sender { &dead[..] } else { &dead[..2] };
             let Some(held) = words.taking.lock.lock_or_take_from(dead, Holder::Resizer) else { return Ok(false) };
             // A lane that cannot be read has nothing to give back.
+            if alone::seat(&words) == Some(number) && !alone::share(&words, &area, &self.classes(), &held) {
+                let _nobody_was_served = held.unlock();
+                return Ok(false);
+            }
             let mut some = false;
             let _spoilt = taker::give_back_of(&words, &area, &self.classes(), &held, number, || some = true);
             self.free_blocks_done(lane, &words, &area, &held);

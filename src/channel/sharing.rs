@@ -21,7 +21,7 @@ fn channel() -> Channel {
 fn a_lane_that_somebody_is_at_is_not_empty() {
     let channel = channel();
     let mut sender = channel.sender().unwrap();
-    let mut receiver = channel.receiver().unwrap();
+    let (mut receiver, _other) = (channel.receiver().unwrap(), channel.receiver().unwrap());
     sender.send(b"one").unwrap();
     drop(sender);
     let lane = channel.core.lane(0).unwrap();
@@ -139,7 +139,7 @@ fn a_sweep_takes_no_room_from_the_sender() {
 fn a_message_that_cannot_be_given_back_now_stays_with_who_left_it() {
     let channel = channel();
     let mut sender = channel.sender().unwrap();
-    let mut typed = channel.typed_receiver::<u64>().unwrap();
+    let (mut typed, _other) = (channel.typed_receiver::<u64>().unwrap(), channel.receiver().unwrap());
     sender.send(b"no such value").unwrap();
     sender.send(&7u64.to_ne_bytes()).unwrap();
     let wrong = RecvError::WrongSize { bytes: 13, expected: 8 };

@@ -4,7 +4,7 @@ use crate::channel::core::Core;
 use crate::channel::{Channel, Order};
 use crate::prim::Ordering::{Acquire, Relaxed};
 use crate::ring::word::Cursor;
-use crate::ring::{Readers, followers, lapped, resize};
+use crate::ring::{Readers, alone, followers, lapped, resize};
 use crate::shm::layout::{RECEIVER_GONE, SEATS};
 use crate::sync::clock::now_ns;
 use crate::sync::wait::{WAIT_BUCKETS, WaitPoint, WaitStrategy};
@@ -126,6 +126,9 @@ fn lane_view(core: &Core, lane: usize, at_ns: u64) -> Option<LaneView> {
     // Acquire: the sent counts, read after, are at least as new.
     let (received, received_messages) = match core.readers() {
         Readers::One => (resize::released(&words, Readers::One), words.consumer().messages.load(Acquire)),
+        Readers::Competing if alone::is_alone(&words) => {
+            (resize::released(&words, Readers::Competing), words.alone().messages.load(Acquire))
+        }
         Readers::Competing => {
             let taken = words.taking.messages.load(Acquire);
             let received = taken.saturating_sub(words.taking.returned.load(Relaxed));

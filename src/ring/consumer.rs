@@ -2,11 +2,13 @@
 
 use crate::prim::Ordering::{Acquire, Relaxed, Release};
 use crate::ring::followers::HELD;
-use crate::ring::layout::{Lane, SEATS};
+use crate::ring::layout::{Lane, SEATS, Side};
 use crate::ring::word::{Cursor, FrameHeader, LOAN_LEN, POSITION_END, WORD, frame_bytes};
 use crate::ring::{Ring, RingCorrupt};
 use crate::shm::window::{Shared, Window};
 
+/// [`Consumer::attach`]: by the words of the one that is alone.
+pub(super) const ALONE: u8 = SEATS as u8;
 /// Bytes of a cache line.
 const LINE: u64 = 64;
 /// Bytes read between two flushes, so that an answer to a single message does not wait for one.
@@ -17,21 +19,21 @@ const FLUSH_FRAME_MAX: u64 = 4096;
 /// Pads and moves that one look follows, so that a hostile producer cannot keep it busy.
 const HOPS_MAX: u32 = 64;
 
-/// The one consumer of a lane, or one of those that each get every frame.
+/// The one consumer of a lane, one of those that each get every frame, or one that is alone among those that may compete.
 #[derive(Debug)]
 pub(crate) struct Consumer {
-    lane: Shared<Lane>,
-    /// Whose words of the lane are this consumer's.
+    pub(super) lane: Shared<Lane>,
+    /// Whose words of the lane are this consumer's: those of a seat, or [`ALONE`].
     seat: usize,
-    area: Window,
+    pub(super) area: Window,
     ring: Ring,
     position: u64,
     /// Up to where what was read is out of the caches.
     flushed: u64,
-    messages: u64,
+    pub(super) messages: u64,
     /// It has passed what was no frame, which is room for the producer.
     passed: bool,
-    classes: std::ops::RangeInclusive<u8>,
+    pub(super) classes: std::ops::RangeInclusive<u8>,
 }
 
 /// A committed frame that has not been released.
@@ -82,6 +84,12 @@ impl Frame {
     #[inline]
     fn bytes(self) -> u64 {
         frame_bytes(self.ring_len())
+    }
+
+    /// [`Cursor`] of where the frame ends.
+    #[inline]
+    pub(super) fn end(self) -> u64 {
+        (self.cursor & !LOAN) + self.bytes()
     }
 }
 
@@ -134,6 +142,12 @@ impl Payloads {
     }
 }
 
+#[inline]
+fn side(lane: &Lane, seat: usize) -> &Side {
+    // Never more, which the compiler cannot know.
+    &lane.consumers[seat.min(SEATS)]
+}
+
 impl Consumer {
     /// Goes on where the last consumer in that seat has released, or where it joined. Seats are less than [`SEATS`].
     pub(crate) fn attach(
@@ -142,8 +156,9 @@ impl Consumer {
         classes: std::ops::RangeInclusive<u8>,
         seat: u8,
     ) -> Result<Self, RingCorrupt> {
-        let seat = usize::from(seat) % SEATS;
-        let cursor = Cursor::from_word(lane.consumers[seat].cursor.load(Acquire) & !HELD);
+        let seat = usize::from(seat);
+        let own = side(&lane, seat);
+        let (cursor, messages) = (Cursor::from_word(own.cursor.load(Acquire) & !HELD), own.messages.load(Relaxed));
         if !classes.contains(&cursor.class) || !cursor.position.is_multiple_of(WORD) || cursor.position >= POSITION_END
         {
             return Err(RingCorrupt { position: cursor.position, word: cursor.to_word() });
@@ -152,7 +167,7 @@ impl Consumer {
             ring: Ring::of(cursor.class),
             position: cursor.position,
             flushed: cursor.position,
-            messages: lane.consumers[seat].messages.load(Relaxed),
+            messages,
             passed: false,
             lane,
             seat,
@@ -168,7 +183,7 @@ impl Consumer {
             return Err(RingCorrupt { position, word });
         }
         if position != self.position {
-            self.messages = self.lane.consumers[self.seat % SEATS].messages.load(Relaxed);
+            self.messages = side(&self.lane, self.seat).messages.load(Relaxed);
             self.flushed = position;
         }
         (self.ring, self.position) = (Ring::of(class), position);
@@ -176,6 +191,7 @@ impl Consumer {
     }
 
     /// Where this consumer stands.
+    #[inline]
     pub(super) fn cursor(&self) -> u64 {
         Cursor { class: self.ring.class, position: self.position }.to_word()
     }
@@ -358,7 +374,7 @@ impl Consumer {
     #[inline]
     fn publish(&self) {
         // Edges `released` and `passed`, writing end.
-        let own = &self.lane.consumers[self.seat % SEATS];
+        let own = side(&self.lane, self.seat);
         own.cursor.store(self.cursor(), Release);
         own.messages.store(self.messages, Relaxed);
     }

@@ -5,6 +5,7 @@
 //! +128  competing consumers' pair  lock    cursor  messages    | written by the consumer that has the lock
 //! +256  read-mostly pair           offer   owner   rejected    | written when the channel's structure changes
 //! +384  consumers' pairs, by seat  cursor  messages  missed    | written by that consumer, every message
+//! +2432 the pair of one alone      cursor  messages  hand      | written by the one that competes with nobody
 //! ...   rings                      start and epoch, a class    | written when a ring is prepared or entered
 //! ```
 
@@ -31,7 +32,8 @@ pub(crate) struct Lane {
     pub(crate) shape: Shape,
     /// By seat; an only consumer has the first. Of competing ones the first says what the producer has been given back (see
     /// `taker::collect`). Where each consumer gets every frame, 0 is no consumer.
-    pub(crate) consumers: [Side; SEATS],
+    /// The last is of one that may compete, and is alone.
+    pub(crate) consumers: [Side; SEATS + 1],
     pub(crate) rings: [RingSlot; CLASSES],
 }
 
@@ -59,6 +61,8 @@ pub(crate) struct Side {
     pub(crate) messages: AtomicU64,
     /// Messages that the producer did not wait with. Written under the lane's lock.
     pub(crate) missed: AtomicU64,
+    /// Of one that is alone: [`crate::ring::word::Cursor`] of where that ends which it has in hand.
+    pub(crate) hand: AtomicU64,
 }
 
 /// Where the competing consumers of a lane have come to.
@@ -75,6 +79,8 @@ pub(crate) struct Taking {
     pub(crate) returned: AtomicU64,
     /// Messages that the producer has dropped to make room. Written under the lock.
     pub(crate) dropped: AtomicU64,
+    /// Messages that the one that was alone was taken to have released, when the lane was shared. Written under the lock.
+    pub(crate) alone_messages: AtomicU64,
 }
 
 /// What changes seldom and is read with every message.
@@ -87,6 +93,8 @@ pub(crate) struct Shape {
     pub(crate) owner: AtomicU64,
     /// Participant word of the last sender of that number that was found dead, or 0.
     pub(crate) died: AtomicU64,
+    /// Who of those that may compete is alone: see [`crate::ring::alone`]. Written under the structure lock.
+    pub(crate) sole: AtomicU64,
     /// Rings entered so far. Written by the producer (M3).
     pub(crate) epoch: AtomicU64,
     /// Sends refused for want of room. Written by the producer.
@@ -114,13 +122,19 @@ pub(crate) const RING_PREPARED: u64 = 1;
 unsafe impl crate::shm::window::SharedLayout for Lane {}
 
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Lane>() == 2944 && std::mem::offset_of!(Lane, rings) == 2432);
+const _: () = assert!(size_of::<Lane>() == 3072 && std::mem::offset_of!(Lane, rings) == 2560);
 
 impl Lane {
     /// What an only consumer has released, or competing ones have given back.
     #[inline]
     pub(crate) fn consumer(&self) -> &Side {
         &self.consumers[0]
+    }
+
+    /// Of a consumer that may compete, and is alone.
+    #[inline]
+    pub(crate) fn alone(&self) -> &Side {
+        &self.consumers[SEATS]
     }
 
     /// Messages that have a place in the lane, and were not given up.
@@ -134,7 +148,7 @@ impl Lane {
     /// A lane as zeroed memory.
     pub(crate) fn zeroed() -> Self {
         let word = || AtomicU64::new(0);
-        let side = || Side { cursor: word(), messages: word(), missed: word() };
+        let side = || Side { cursor: word(), messages: word(), missed: word(), hand: word() };
         Self {
             producing: Producing { cursor: word(), messages: word(), lock: LaneLock::free(), voided: word() },
             taking: Taking {
@@ -143,9 +157,10 @@ impl Lane {
                 messages: word(),
                 returned: word(),
                 dropped: word(),
+                alone_messages: word(),
             },
             consumers: std::array::from_fn(|_| side()),
-            shape: Shape { offer: word(), owner: word(), died: word(), epoch: word(), rejected: word() },
+            shape: Shape { offer: word(), owner: word(), died: word(), sole: word(), epoch: word(), rejected: word() },
             rings: std::array::from_fn(|_| RingSlot { state: word(), start: word() }),
         }
     }

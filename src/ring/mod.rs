@@ -4,6 +4,7 @@
 //! what is not there now is the caller's to wait for.
 #![allow(unsafe_code)]
 
+pub(crate) mod alone;
 #[cfg(all(test, not(loom)))]
 mod claim_deaths;
 pub(crate) mod claims;

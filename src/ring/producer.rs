@@ -1,6 +1,7 @@
 //! The writing side of a lane. Steps P1-P5 and M1-M5 are those of `PROTOCOL.md`.
 
 use crate::prim::Ordering::{Acquire, Relaxed, Release};
+use crate::ring::alone::{self, Released};
 use crate::ring::layout::Lane;
 use crate::ring::lock::Holder;
 #[cfg(not(loom))]
@@ -186,7 +187,11 @@ impl Producer {
         let seen = match self.readers {
             // Edge `released`, reading end: the consumer is done with what we are about to overwrite.
             Readers::One => Cursor::from_word(self.lane.consumer().cursor.load(Acquire)).position,
-            Readers::Competing => self.collect(bytes, on_event).ok_or(RingFull)?,
+            Readers::Competing => match alone::released(&self.lane) {
+                Released::Alone(position) => position,
+                Released::Changing => return Err(RingFull),
+                Released::Shared => self.collect(bytes, on_event).ok_or(RingFull)?,
+            },
             Readers::Each => self.slowest(bytes, on_event),
         };
         // A consumer ahead of us is a lie; it gets no room out of it.
@@ -223,6 +228,11 @@ impl Producer {
     #[cold]
     fn collect(&self, bytes: u64, mut on_event: impl FnMut(Event)) -> Option<u64> {
         let (lane, area, classes) = (&self.lane, &self.area, &self.classes);
+        // Who changes the structure collects, too. Edge `passed`, reading end.
+        let collected = Cursor::from_word(lane.consumer().cursor.load(Acquire)).position;
+        if self.has_room(bytes, collected) {
+            return Some(collected);
+        }
         if self.when_full == WhenFull::Wait && !taker::may_collect(lane, area, classes) {
             return None;
         }

@@ -5,7 +5,7 @@
 use crate::prim::Ordering::{Acquire, Relaxed, Release};
 use crate::ring::layout::{Lane, RING_FREE, RING_PREPARED};
 use crate::ring::word::{Cursor, Offer};
-use crate::ring::{Readers, followers};
+use crate::ring::{Readers, alone, followers};
 
 /// What became of an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +66,8 @@ pub(crate) fn reclaimable(lane: &Lane, readers: Readers) -> Vec<u8> {
 pub(crate) fn released(lane: &Lane, readers: Readers) -> Cursor {
     match readers {
         // Edges `passed` and `released`, reading end.
-        Readers::One | Readers::Competing => Cursor::from_word(lane.consumer().cursor.load(Acquire)),
+        Readers::One => Cursor::from_word(lane.consumer().cursor.load(Acquire)),
+        Readers::Competing => Cursor::from_word(alone::unreleased(lane)),
         Readers::Each => {
             // Before the consumers are looked at: who joins later stands there or further on.
             let published = Cursor::from_word(lane.producing.cursor.load(Acquire)); // edge `published`, reading end

@@ -6,7 +6,7 @@ use crate::ring::consumer::Frame;
 use crate::ring::layout::Lane;
 use crate::ring::lock::{Held, Holder};
 use crate::ring::word::{Cursor, FrameHeader, LOAN_LEN, POSITION_END, WORD};
-use crate::ring::{Ring, RingCorrupt};
+use crate::ring::{Ring, RingCorrupt, alone};
 use crate::shm::window::{Shared, Window};
 
 /// One of the competing consumers of a lane.
@@ -210,7 +210,7 @@ fn words_behind(
     is_such: impl Fn(FrameHeader) -> bool,
     mut each: impl FnMut(u64, u64),
 ) -> Result<(), RingCorrupt> {
-    let mut walk = Walk::from_word(lane.consumer().cursor.load(Acquire), classes)?;
+    let mut walk = Walk::from_word(alone::unreleased(lane), classes)?;
     walk_frames(&mut walk, None, area, classes, |header, _, Walk { ring, position }| {
         if is_such(header) {
             each(position, ring.word(area, position + WORD).load(Relaxed));
@@ -228,7 +228,7 @@ pub(crate) fn out(
     own: u8,
 ) -> Out {
     let mut out = Out::default();
-    let _to_what_is_spoilt = Walk::from_word(lane.consumer().cursor.load(Relaxed), classes).and_then(|mut walk| {
+    let _to_what_is_spoilt = Walk::from_word(alone::unreleased(lane), classes).and_then(|mut walk| {
         walk_frames(&mut walk, None, area, classes, |header, _, _| {
             match header {
                 FrameHeader::Taken { seat, .. } => {
@@ -357,7 +357,10 @@ pub(crate) fn collect(
     classes: &std::ops::RangeInclusive<u8>,
     _lock: &Held<'_>,
 ) -> Result<u64, RingCorrupt> {
-    let mut walk = Walk::from_word(lane.consumer().cursor.load(Relaxed), classes)?;
+    let mut walk = Walk::from_word(alone::unreleased(lane), classes)?;
+    if alone::is_alone(lane) {
+        return Ok(walk.position);
+    }
     // Not past the takers' cursor, where they go on.
     let until = lane.taking.cursor.load(Relaxed);
     // Edge `done`, reading end. What is spoilt is not given back.

@@ -16,6 +16,7 @@ mod shm;
 #[path = "../../src/sync/mod.rs"]
 mod sync;
 
+mod alone;
 mod claiming;
 mod eventcount;
 mod following;

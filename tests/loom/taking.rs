@@ -19,16 +19,16 @@ use crate::sync::eventcount::EventCount;
 use crate::sync::fences;
 
 impl Model {
-    fn competing(&self) -> Producer {
+    pub(crate) fn competing(&self) -> Producer {
         Producer::attach(self.lane.clone(), self.area.clone(), CLASSES, (Readers::Competing, WhenFull::Wait)).unwrap()
     }
 
-    fn taker(&self, seat: u8) -> Taker {
+    pub(crate) fn taker(&self, seat: u8) -> Taker {
         Taker::attach(self.lane.clone(), self.area.clone(), CLASSES, seat).unwrap()
     }
 }
 
-fn send(producer: &mut Producer, value: u64) -> Result<(), RingFull> {
+pub(crate) fn send(producer: &mut Producer, value: u64) -> Result<(), RingFull> {
     let reservation = producer.reserve(8, |_| {})?;
     producer.write_word(reservation, value);
     producer.commit(reservation, 8);
@@ -36,7 +36,7 @@ fn send(producer: &mut Producer, value: u64) -> Result<(), RingFull> {
 }
 
 /// Takes, reads and is done with the next frame.
-fn take(taker: &mut Taker) -> Option<u64> {
+pub(crate) fn take(taker: &mut Taker) -> Option<u64> {
     let frame = taker.take().unwrap()?;
     let value = taker.read_word(frame);
     done(taker.area(), frame);

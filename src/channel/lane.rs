@@ -1,0 +1,267 @@
+//! One lane of a channel, as a receiver reads it.
+
+use std::sync::Arc;
+
+use crate::channel::core::Core;
+use crate::channel::error::{ChannelError, TryRecvError};
+use crate::prim::Ordering::Acquire;
+use crate::ring::alone::{self, Alone};
+use crate::ring::consumer::{Consumer, Frame, Payloads};
+use crate::ring::lapped::{Lapped, Look};
+use crate::ring::taker::{self, Out, Taker};
+use crate::ring::{Readers, RingCorrupt, WhenFull};
+use crate::shm::window::Shared;
+use crate::sync::wait::WaitPoint;
+
+/// Tries, with a yield after each, to leave a lane that is becoming shared in good order.
+const SETTLES_MAX: u32 = 10_000;
+
+/// A lane, as a receiver sees it.
+#[derive(Debug)]
+pub(super) struct ReceiverLane {
+    pub(super) reader: Reader,
+    payloads: Payloads,
+    pub(super) sender_wait: Shared<WaitPoint>,
+    pub(super) core: Arc<Core>,
+}
+
+/// How a lane is read.
+#[derive(Debug)]
+pub(super) enum Reader {
+    /// Alone, or each in its own time.
+    InOrder(Consumer),
+    Competing(Taker),
+    /// As those that compete, while there is no other.
+    Alone(Alone),
+    /// Each in its own time, if it is fast enough.
+    Lapped(Lapped),
+    /// Not at all: some process has written to it what the protocol never writes, or it is for others.
+    Spoilt {
+        /// What was found, until it is told.
+        untold: Option<RingCorrupt>,
+    },
+}
+
+impl ReceiverLane {
+    /// The lane, also where it cannot be read: then that is told in its turn.
+    pub(super) fn attach(core: &Arc<Core>, lane: usize, seat: u8) -> Result<Self, ChannelError> {
+        if core.readers() == Readers::Each && core.lane(lane)?.consumers[usize::from(seat)].cursor.load(Acquire) == 0 {
+            // Founded when this receiver had closed: it is for the others.
+            return Self::with(core, lane, Reader::Spoilt { untold: None });
+        }
+        let reader = Self::reader(core, lane, seat)?.unwrap_or_else(|found| Reader::Spoilt { untold: Some(found) });
+        Self::with(core, lane, reader)
+    }
+
+    fn with(core: &Arc<Core>, lane: usize, reader: Reader) -> Result<Self, ChannelError> {
+        let (payloads, sender_wait) = (Payloads(core.area(lane)?), core.sender_wait(lane)?);
+        Ok(Self { reader, payloads, sender_wait, core: Arc::clone(core) })
+    }
+
+    /// Whether a receiver could read the lane.
+    pub(super) fn check(core: &Core, lane: usize) -> Result<(), ChannelError> {
+        if core.readers() == Readers::Each {
+            // Each has a cursor of its own, and this may be before any has.
+            return Ok(());
+        }
+        Self::reader(core, lane, 0)?.map(|_| ()).map_err(|found| ChannelError::corrupt(lane, found))
+    }
+
+    fn reader(core: &Core, lane: usize, seat: u8) -> Result<Result<Reader, RingCorrupt>, ChannelError> {
+        let (words, area, classes) = (core.lane(lane)?, core.area(lane)?, core.classes());
+        Ok(match core.readers() {
+            Readers::Each if core.when_full() == WhenFull::DropOldest => {
+                Lapped::attach(words, area, classes, seat).map(Reader::Lapped)
+            }
+            Readers::One | Readers::Each => Consumer::attach(words, area, classes, seat).map(Reader::InOrder),
+            Readers::Competing => match Alone::attach(&words, &area, &classes, seat) {
+                Some(alone) => alone.map(Reader::Alone),
+                None => Taker::attach(words, area, classes, seat).map(Reader::Competing),
+            },
+        })
+    }
+
+    /// The next committed frame of this lane, the one of number `lane`.
+    #[inline]
+    pub(super) fn peek(&mut self, lane: usize) -> Result<Option<(usize, Frame)>, TryRecvError> {
+        let Reader::InOrder(consumer) = &mut self.reader else { return self.take(lane) };
+        match consumer.peek() {
+            Ok(None) => {
+                if consumer.take_passed() {
+                    self.sender_wait.event.notify();
+                }
+                Ok(None)
+            }
+            Ok(found) => Ok(found.map(|frame| (lane, frame))),
+            Err(found) => Err(self.spoilt(lane, found)),
+        }
+    }
+
+    #[inline(never)]
+    fn take(&mut self, lane: usize) -> Result<Option<(usize, Frame)>, TryRecvError> {
+        let taken = match &mut self.reader {
+            Reader::InOrder(_) => return Ok(None),
+            Reader::Competing(taker) => taker.take(),
+            Reader::Alone(alone) => match alone.peek() {
+                Ok(alone::Look::Nothing) => Ok(None),
+                Ok(alone::Look::Frame(frame)) => Ok(Some(frame)),
+                Ok(alone::Look::Shared(taker)) => {
+                    self.compete(taker);
+                    return self.take(lane);
+                }
+                Err(found) => Err(found),
+            },
+            Reader::Lapped(lapped) => match lapped.peek() {
+                Ok(Look::Nothing) => Ok(None),
+                Ok(Look::Frame(frame)) => Ok(Some(frame)),
+                Ok(Look::Missed(missed)) => {
+                    self.wake_awaited();
+                    return Err(TryRecvError::Lapped { missed });
+                }
+                Err(found) => Err(found),
+            },
+            Reader::Spoilt { untold } => untold.take().map_or(Ok(None), Err),
+        };
+        self.wake_awaited();
+        taken.map(|found| found.map(|frame| (lane, frame))).map_err(|found| self.spoilt(lane, found))
+    }
+
+    /// Goes on as one of many.
+    fn compete(&mut self, taker: Taker) {
+        self.reader = Reader::Competing(taker);
+        // What was in hand when the lane was shared may be done with by now, or given back.
+        self.core.wake_for_done(&self.sender_wait);
+        self.core.receiver_wait.event.notify();
+    }
+
+    /// A3, if it can be done now; else the next look does it.
+    #[cold]
+    pub(super) fn settle(&mut self) {
+        if let Reader::Alone(alone) = &mut self.reader
+            && let Some(taker) = alone.settle(None)
+        {
+            self.compete(taker);
+        }
+    }
+
+    /// Reads the lane no more.
+    #[cold]
+    fn spoilt(&mut self, lane: usize, found: RingCorrupt) -> TryRecvError {
+        self.reader = Reader::Spoilt { untold: None };
+        TryRecvError::corrupt(lane, found)
+    }
+
+    /// Wakes whoever found this receiver at the lane and may have gone to sleep over it.
+    #[inline]
+    pub(super) fn wake_awaited(&mut self) {
+        let contended = match &mut self.reader {
+            Reader::Competing(taker) => taker.take_awaited(),
+            Reader::Alone(alone) => alone.take_passed(),
+            Reader::Lapped(lapped) => lapped.take_contended(),
+            Reader::InOrder(_) | Reader::Spoilt { .. } => false,
+        };
+        if contended {
+            self.core.receiver_wait.event.notify();
+            self.sender_wait.event.notify();
+        }
+    }
+
+    /// The payload of a frame that was peeked here.
+    #[inline]
+    pub(super) fn payload(&self, frame: Frame) -> &[u8] {
+        self.payloads.of(frame)
+    }
+
+    /// Gives the bytes of the frame peeked last back to the sender.
+    #[inline]
+    pub(super) fn release(&mut self, frame: Frame) {
+        match &mut self.reader {
+            Reader::InOrder(consumer) => consumer.release(frame),
+            Reader::Alone(alone) => {
+                if !alone.release(frame) {
+                    self.settle();
+                }
+            }
+            _ => return self.done(&[frame]),
+        }
+        self.sender_wait.event.notify();
+    }
+
+    /// As [`ReceiverLane::release`], for all the frames of a batch.
+    pub(super) fn release_batch(&mut self, frames: &[Frame]) {
+        match &mut self.reader {
+            Reader::InOrder(consumer) => consumer.release_batch(frames),
+            Reader::Alone(alone) => {
+                if !alone.release_batch(frames) {
+                    self.settle();
+                }
+            }
+            _ => return self.done(frames),
+        }
+        self.sender_wait.event.notify();
+    }
+
+    #[inline]
+    pub(super) fn is_in_order(&self) -> bool {
+        matches!(self.reader, Reader::InOrder(_))
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        match &self.reader {
+            Reader::Competing(taker) => taker.is_busy(),
+            Reader::Alone(alone) => alone.is_busy(),
+            Reader::Lapped(lapped) => lapped.is_busy(),
+            Reader::InOrder(_) | Reader::Spoilt { .. } => false,
+        }
+    }
+
+    /// What of the lane is taken and not done; `None` if somebody else is at it.
+    pub(super) fn out(&mut self) -> Option<Out> {
+        let Reader::Competing(taker) = &mut self.reader else { return Some(Out::default()) };
+        let out = taker.out();
+        self.wake_awaited();
+        out
+    }
+
+    #[inline(never)]
+    fn done(&mut self, frames: &[Frame]) {
+        if let Reader::Lapped(lapped) = &mut self.reader {
+            lapped.release(frames);
+            return self.sender_wait.event.notify();
+        }
+        frames.iter().for_each(|&frame| taker::done(&self.payloads.0, frame));
+        self.core.wake_for_done(&self.sender_wait);
+    }
+
+    /// What a frame that was taken needs to be kept; `None` if frames are released in order.
+    pub(super) fn share(&mut self, lane: usize, in_hand: Frame) -> Option<(Payloads, Shared<WaitPoint>, Arc<Core>)> {
+        if let Reader::Alone(alone) = &mut self.reader {
+            // What is held may be done with later than what comes behind it.
+            self.core.share_lane(lane).ok()?;
+            let taker = (0..SETTLES_MAX).find_map(|_| alone.settle(Some(in_hand)).or_else(yield_now))?;
+            self.compete(taker);
+        }
+        let competing = matches!(self.reader, Reader::Competing(_));
+        competing.then(|| (Payloads(self.payloads.0.clone()), self.sender_wait.clone(), Arc::clone(&self.core)))
+    }
+}
+
+impl Drop for ReceiverLane {
+    fn drop(&mut self) {
+        if let Reader::Alone(alone) = &mut self.reader
+            && alone.is_unsettled()
+        {
+            // Else what it was done with would be given to another, as if it had died.
+            let settled = (0..SETTLES_MAX).find_map(|_| alone.settle(None).or_else(yield_now));
+            if settled.is_some() {
+                self.core.wake_for_done(&self.sender_wait);
+                self.core.receiver_wait.event.notify();
+            }
+        }
+    }
+}
+
+fn yield_now<T>() -> Option<T> {
+    std::thread::yield_now();
+    None
+}
