@@ -36,6 +36,8 @@ pub struct ReportRow {
     pub ns: Summary,
     /// Messages a second at the median, for a quantity that is a time a message.
     pub messages_per_s: Option<f64>,
+    /// CPU seconds that a million messages take at the median, for a quantity that is CPU time a message.
+    pub cpu_s_per_million_messages: Option<f64>,
     /// Ratios to the reference's figure of the same round; below 1 is faster than it.
     pub ratio: Option<Summary>,
 }
@@ -71,7 +73,10 @@ impl ReportRow {
         });
         let ns = Summary::of(&row.rounds_ns)?;
         let messages_per_s = (row.key.quantity == Quantity::Message).then(|| 1e9 / ns.median);
-        Some(Self { row: row.clone(), ns, messages_per_s, ratio })
+        let is_cpu = matches!(row.key.quantity, Quantity::Cpu | Quantity::CpuRoundTrip);
+        // A million nanoseconds are a thousandth of a second.
+        let cpu_s_per_million_messages = is_cpu.then(|| ns.median / 1e3);
+        Some(Self { row: row.clone(), ns, messages_per_s, cpu_s_per_million_messages, ratio })
     }
 
     /// What it is of.
@@ -80,7 +85,7 @@ impl ReportRow {
         format!("{system}, {setting}, {what}")
     }
 
-    fn cells(&self) -> [String; 8] {
+    fn cells(&self) -> [String; 9] {
         let RowKey { system, setting, quantity } = &self.row.key;
         let ratio = |text: fn(&Summary) -> String| self.ratio.as_ref().map_or_else(String::new, text);
         [
@@ -97,6 +102,7 @@ impl ReportRow {
             }
             .into(),
             self.messages_per_s.map_or_else(String::new, |rate| digits(rate / 1e6)),
+            self.cpu_s_per_million_messages.map_or_else(String::new, digits),
             digits(self.ns.median),
             format!("{}..{}", digits(self.ns.min), digits(self.ns.max)),
             ratio(|ratio| digits(ratio.median)),
@@ -147,7 +153,7 @@ impl Report {
     fn table(&self) -> Table {
         let mut table = Table::new();
         table.load_style(ASCII_MARKDOWN);
-        table.set_header(["system", "case", "what", "M/s", "ns", "ns spread", "ratio", "ratio spread"]);
+        table.set_header(["system", "case", "what", "M/s", "CPU s/M", "ns", "ns spread", "ratio", "ratio spread"]);
         table.add_rows(self.rows.iter().map(ReportRow::cells));
         for column in table.column_iter_mut().skip(3) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -156,13 +162,15 @@ impl Report {
     }
 }
 
-/// Three significant digits, and every digit before the point.
+/// Three significant digits, of what is not below a thousandth, and every digit before the point.
 fn digits(value: f64) -> String {
     let decimals = match value {
         v if v >= 100.0 => 0,
         v if v >= 10.0 => 1,
         v if v >= 1.0 => 2,
-        _ => 3,
+        v if v >= 0.1 => 3,
+        v if v >= 0.01 => 4,
+        _ => 5,
     };
     format!("{value:.decimals$}")
 }
@@ -193,5 +201,13 @@ mod tests {
     fn rates_are_of_the_median() {
         let report = ReportRow::new(&row("alone", &[10.0, 500.0, 8.0]), None).unwrap();
         assert_eq!(report.messages_per_s, Some(1e8));
+    }
+
+    #[test]
+    fn cpu_time_is_told_for_a_million_messages() {
+        let mut cpu = row("alone", &[2000.0]);
+        cpu.key.quantity = Quantity::Cpu;
+        let report = ReportRow::new(&cpu, None).unwrap();
+        assert_eq!((report.cpu_s_per_million_messages, report.messages_per_s), (Some(2.0), None));
     }
 }
