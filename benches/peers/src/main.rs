@@ -2,7 +2,8 @@
 //!
 //! Tidegate, iceoryx2, ipc-channel, sockets and pipes connect processes; rtrb, crossbeam-channel and kanal threads of one,
 //! which spares them what crossing a process boundary costs. With one end on each core, whoever can wait without the kernel
-//! does so; with more ends than cores, or all on one, Tidegate waits as it does unless told otherwise.
+//! does so; with more ends than cores, or all on one, Tidegate waits as it does unless told otherwise, and whoever can only
+//! poll yields the core between two polls.
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ use crate::summary::Summary;
 
 mod cases;
 mod iceoryx;
+mod idle;
 mod ipc;
 mod processes;
 mod queues;

@@ -10,6 +10,7 @@ use tidegate_benches::fan::{self, Fan, Tally};
 use tidegate_benches::load::{self, Load};
 use tidegate_benches::rounds::Sample;
 
+use crate::idle::Idle;
 use crate::queues::Queue;
 
 /// Time a message takes from another thread to this one.
@@ -17,7 +18,7 @@ pub(crate) fn one_way<Q, const WORDS: usize>(cores: Cores, load: &Load, capacity
 where
     Q: Queue<[u64; WORDS]>,
 {
-    let (mut sender, mut receiver) = Q::bounded(capacity);
+    let (mut sender, mut receiver) = Q::bounded(capacity, Idle::of(cores));
     thread::scope(|scope| {
         let far = scope.spawn(move || {
             let _pinned = Pinned::to(cores.far)?;
@@ -36,12 +37,13 @@ pub(crate) fn ping_pong<Q, const WORDS: usize>(cores: Cores, load: &Load, capaci
 where
     Q: Queue<[u64; WORDS]>,
 {
-    let (mut ping_sender, mut ping_receiver) = Q::bounded(capacity);
-    let (mut pong_sender, mut pong_receiver) = Q::bounded(capacity);
+    let idle = Idle::of(cores);
+    let (mut ping_sender, mut ping_receiver) = Q::bounded(capacity, idle);
+    let (mut pong_sender, mut pong_receiver) = Q::bounded(capacity, idle);
     thread::scope(|scope| {
         let far = scope.spawn(move || -> Result<()> {
             let _pinned = Pinned::to(cores.far)?;
-            while let Ok(message) = Q::recv_polling(&mut ping_receiver) {
+            while let Ok(message) = Q::recv_polling(&mut ping_receiver, idle) {
                 Q::send(&mut pong_sender, message)?;
             }
             Ok(())
@@ -49,7 +51,7 @@ where
         let near = Pinned::to(cores.near).and_then(|_pinned| {
             load::round_trips(load, |sequence| {
                 Q::send(&mut ping_sender, [sequence; WORDS])?;
-                Ok(sum_of_words(&Q::recv_polling(&mut pong_receiver)?))
+                Ok(sum_of_words(&Q::recv_polling(&mut pong_receiver, idle)?))
             })
         });
         drop(ping_sender);
@@ -70,7 +72,7 @@ where
     Q::Sender: Clone,
     Q::Receiver: Clone,
 {
-    let (sender, receiver) = Q::bounded(capacity);
+    let (sender, receiver) = Q::bounded(capacity, Idle::Yield);
     let start = Barrier::new(fan.senders + fan.receivers + 1);
     thread::scope(|scope| {
         let start = &start;
