@@ -52,10 +52,11 @@ pub(crate) fn all(cores: Cores, options: &RunOptions) -> Vec<Case> {
         cases.size::<2048>("16 KiB");
         cases.memcpy(16 << 10, "16 KiB");
         cases.fans(Some(cores.near));
-        let one = Cores { near: cores.near, far: cores.near };
-        let mut on_one_core = Cases { cores: one, window, cases: Vec::new() };
-        on_one_core.size::<8>("64 B, one core");
-        cases.cases.extend(on_one_core.cases);
+        cases.cores.far = cores.near;
+        cases.size::<1>("8 B, one core");
+        cases.size::<8>("64 B, one core");
+        cases.size::<128>("1 KiB, one core");
+        cases.size::<2048>("16 KiB, one core");
     }
     cases.cases
 }
