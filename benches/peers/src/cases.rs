@@ -154,6 +154,10 @@ impl Cases {
             let kind = if each { ", each gets all" } else { "" };
             let setting = format!("u64, {senders} to {receivers}{kind}{place}");
             self.add(TIDEGATE, &setting, move || fans::fan(&fan, Role::Fan));
+            if each || receivers == 1 {
+                // Every subscriber gets all.
+                self.add(ICEORYX, &setting, move || iceoryx::fan::fan(&fan, CAPACITY_BYTES / WORD));
+            }
             if !each {
                 self.add(CROSSBEAM, &setting, move || threads::fan::<Crossbeam>(&fan, CAPACITY_BYTES / WORD));
                 self.add(KANAL, &setting, move || threads::fan::<Kanal>(&fan, CAPACITY_BYTES / WORD));

@@ -15,6 +15,8 @@ use tidegate_benches::rounds::Sample;
 
 use crate::idle::Idle;
 
+pub(crate) mod fan;
+
 /// The sequence number of the message by which the other process says that it is there.
 const HELLO: u64 = u64::MAX - 1;
 

@@ -34,6 +34,7 @@ enum Role {
     /// One end of many, of Tidegate.
     Fan(fans::Role),
     Iceoryx(iceoryx::Role),
+    IceoryxFan(iceoryx::fan::Role),
     Ipc(ipc::Role),
     Wire(processes::Role),
 }
@@ -44,6 +45,7 @@ fn main() -> Result<()> {
         Some(Role::Tidegate(role)) => return role.run(),
         Some(Role::Fan(role)) => return role.run(),
         Some(Role::Iceoryx(role)) => return role.run(),
+        Some(Role::IceoryxFan(role)) => return role.run(),
         Some(Role::Ipc(role)) => return role.run(),
         Some(Role::Wire(role)) => return role.run(),
         None => {}

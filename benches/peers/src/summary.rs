@@ -21,6 +21,8 @@ pub(crate) struct Figures {
     mpsc_4_msgs_per_s: Option<f64>,
     /// Numbers a second from two senders to two receivers that compete.
     mpmc_2_2_msgs_per_s: Option<f64>,
+    /// Numbers a second from one sender to four receivers that each get all.
+    broadcast_1_4_msgs_per_s: Option<f64>,
 }
 
 /// The figures of a run.
@@ -48,6 +50,7 @@ impl<'a> Summary<'a> {
                 loan_1mib_bytes_per_s: rate("1 MiB").map(|rate| rate * f64::from(1 << 20)),
                 mpsc_4_msgs_per_s: rate("u64, 4 to 1"),
                 mpmc_2_2_msgs_per_s: rate("u64, 2 to 2"),
+                broadcast_1_4_msgs_per_s: rate("u64, 1 to 4, each gets all"),
             }
         };
         let systems = report.rows.iter().map(|row| row.row.key.system);
