@@ -4,6 +4,11 @@
 //! which spares them what crossing a process boundary costs. With one end on each core, whoever can wait without the kernel
 //! does so; with more ends than cores, or all on one, Tidegate waits as it does unless told otherwise, and whoever can only
 //! poll yields the core between two polls.
+//!
+//! Tidegate and rtrb alone take and yield many messages in one call, so batches are theirs alone: crossbeam-channel, kanal,
+//! iceoryx2 and ipc-channel send one message a call, and to a pipe a batch is but a longer message. A message of 1 MiB goes
+//! between processes only, since threads would hand over a pointer to it, and one at a time: Tidegate has it in a block,
+//! which is a batch of its own, and a socket's record cannot be as long.
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,7 @@
 //! The queues between threads, behind one face.
 
 use crossbeam_channel::TryRecvError;
+use rtrb::chunks::ChunkError;
 
 use crate::idle::Idle;
 
@@ -47,6 +48,15 @@ pub(crate) trait Queue<M> {
     }
 }
 
+/// A queue that takes and yields many messages in one call.
+pub(crate) trait Batches<M>: Queue<M> {
+    /// Sends `messages`, waiting for room for all of them.
+    fn send_batch(sender: &mut Self::Sender, messages: impl ExactSizeIterator<Item = M>) -> Result<(), Disconnected>;
+
+    /// Waits for a message, and shows `look` each that is there then, in place, but `max` at most.
+    fn recv_batch(receiver: &mut Self::Receiver, max: usize, look: impl FnMut(&M)) -> Result<(), Disconnected>;
+}
+
 /// rtrb; it has no wait of its own, so its users poll.
 pub(crate) struct Rtrb;
 
@@ -91,6 +101,45 @@ impl<M: Send> Queue<M> for Rtrb {
     fn recv(receiver: &mut Self::Receiver) -> Result<M, Disconnected> {
         let idle = receiver.idle;
         Self::recv_polling(receiver, idle)
+    }
+}
+
+impl<M: Send> Batches<M> for Rtrb {
+    #[inline]
+    fn send_batch(sender: &mut Self::Sender, messages: impl ExactSizeIterator<Item = M>) -> Result<(), Disconnected> {
+        let Polling { end, idle } = sender;
+        while end.write_chunk_uninit(messages.len()).is_err() {
+            if end.is_abandoned() {
+                return Err(Disconnected);
+            }
+            idle.pass();
+        }
+        let chunk = end.write_chunk_uninit(messages.len()).map_err(|_| Disconnected)?;
+        chunk.fill_from_iter(messages);
+        Ok(())
+    }
+
+    #[inline]
+    fn recv_batch(receiver: &mut Self::Receiver, max: usize, look: impl FnMut(&M)) -> Result<(), Disconnected> {
+        let Polling { end, idle } = receiver;
+        loop {
+            let there = match end.read_chunk(max) {
+                Ok(_) => max,
+                Err(ChunkError::TooFewSlots(there)) => there,
+            };
+            if there > 0 {
+                let chunk = end.read_chunk(there).map_err(|_| Disconnected)?;
+                let (first, second) = chunk.as_slices();
+                first.iter().chain(second).for_each(look);
+                chunk.commit_all();
+                return Ok(());
+            }
+            // What was pushed before the sender went is still there.
+            if end.is_abandoned() && end.is_empty() {
+                return Err(Disconnected);
+            }
+            idle.pass();
+        }
     }
 }
 

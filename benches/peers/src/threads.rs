@@ -11,7 +11,7 @@ use tidegate_benches::load::{self, Load};
 use tidegate_benches::rounds::Sample;
 
 use crate::idle::Idle;
-use crate::queues::Queue;
+use crate::queues::{Batches, Queue};
 
 /// Time a message takes from another thread to this one.
 pub(crate) fn one_way<Q, const WORDS: usize>(cores: Cores, load: &Load, capacity: usize) -> Result<Vec<Sample>>
@@ -26,6 +26,46 @@ where
         });
         let near = Pinned::to(cores.near)
             .and_then(|_pinned| load::consume(load, || Ok(sum_of_words(&Q::recv(&mut receiver)?))));
+        drop(receiver);
+        far.join().map_err(|_| anyhow!("the other thread panicked"))??;
+        near
+    })
+}
+
+/// As [`one_way`], `batch` messages at once.
+pub(crate) fn batches<Q, const WORDS: usize>(
+    cores: Cores,
+    load: &Load,
+    (capacity, batch): (usize, usize),
+) -> Result<Vec<Sample>>
+where
+    Q: Batches<[u64; WORDS]>,
+{
+    let (mut sender, mut receiver) = Q::bounded(capacity, Idle::of(cores));
+    thread::scope(|scope| {
+        let far = scope.spawn(move || {
+            let _pinned = Pinned::to(cores.far)?;
+            let mut sequences = Vec::with_capacity(batch);
+            load::produce(load, |sequence| {
+                sequences.push(sequence);
+                if sequences.len() == batch || sequence == load::END {
+                    Q::send_batch(&mut sender, sequences.drain(..).map(|sequence| [sequence; WORDS]))?;
+                }
+                Ok(())
+            })
+        });
+        let near = Pinned::to(cores.near).and_then(|_pinned| {
+            let (mut sums, mut next) = (Vec::with_capacity(batch), 0);
+            load::consume(load, || {
+                if next == sums.len() {
+                    sums.clear();
+                    Q::recv_batch(&mut receiver, batch, |message| sums.push(sum_of_words(message)))?;
+                    next = 0;
+                }
+                next += 1;
+                Ok(sums[next - 1])
+            })
+        });
         drop(receiver);
         far.join().map_err(|_| anyhow!("the other thread panicked"))??;
         near
