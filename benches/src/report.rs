@@ -32,7 +32,7 @@ pub struct ReportRow {
     /// The figures.
     #[serde(flatten)]
     pub row: Row,
-    /// What they come to, nanoseconds.
+    /// What they come to, nanoseconds, unless the quantity is no time.
     pub ns: Summary,
     /// Messages a second at the median, for a quantity that is a time a message.
     pub messages_per_s: Option<f64>,
@@ -67,11 +67,13 @@ impl Summary {
 
 impl ReportRow {
     fn new(row: &Row, reference: Option<&Row>) -> Option<Self> {
-        let ratio = reference.and_then(|reference| {
+        let ns = Summary::of(&row.rounds_ns)?;
+        let ratio_to = |reference: &Row| {
             let pairs = row.rounds_ns.iter().zip(&reference.rounds_ns);
             Summary::of(&pairs.map(|(ns, reference_ns)| ns / reference_ns).collect::<Vec<_>>())
-        });
-        let ns = Summary::of(&row.rounds_ns)?;
+        };
+        // A slowdown is a ratio already.
+        let ratio = if row.key.quantity == Quantity::Slowdown { Some(ns) } else { reference.and_then(ratio_to) };
         let messages_per_s = (row.key.quantity == Quantity::Message).then(|| 1e9 / ns.median);
         let is_cpu = matches!(row.key.quantity, Quantity::Cpu | Quantity::CpuRoundTrip);
         // A million nanoseconds are a thousandth of a second.
@@ -87,6 +89,8 @@ impl ReportRow {
 
     fn cells(&self) -> [String; 9] {
         let RowKey { system, setting, quantity } = &self.row.key;
+        let is_time = *quantity != Quantity::Slowdown;
+        let ns = |text: fn(&Summary) -> String| if is_time { text(&self.ns) } else { String::new() };
         let ratio = |text: fn(&Summary) -> String| self.ratio.as_ref().map_or_else(String::new, text);
         [
             (*system).into(),
@@ -98,13 +102,14 @@ impl ReportRow {
                 Quantity::SendP999 => "send p99.9",
                 Quantity::Cpu => "CPU a message",
                 Quantity::CpuRoundTrip => "CPU a message there or back",
+                Quantity::Slowdown => "slowdown",
                 Quantity::Messages => "messages",
             }
             .into(),
             self.messages_per_s.map_or_else(String::new, |rate| digits(rate / 1e6)),
             self.cpu_s_per_million_messages.map_or_else(String::new, digits),
-            digits(self.ns.median),
-            format!("{}..{}", digits(self.ns.min), digits(self.ns.max)),
+            ns(|ns| digits(ns.median)),
+            ns(|ns| format!("{}..{}", digits(ns.min), digits(ns.max))),
             ratio(|ratio| digits(ratio.median)),
             ratio(|ratio| format!("{}..{}", digits(ratio.min), digits(ratio.max))),
         ]
@@ -195,6 +200,14 @@ mod tests {
     fn a_row_without_a_reference_has_no_ratio() {
         let report = ReportRow::new(&row("alone", &[20.0, 40.0]), None).unwrap();
         assert_eq!((report.ns.median, report.ratio), (30.0, None));
+    }
+
+    #[test]
+    fn a_slowdown_is_its_own_ratio() {
+        let mut slowdown = row("sampled", &[1.01, 1.03, 1.02]);
+        slowdown.key.quantity = Quantity::Slowdown;
+        let report = ReportRow::new(&slowdown, Some(&slowdown)).unwrap();
+        assert_eq!(report.ratio, Some(Summary { median: 1.02, min: 1.01, max: 1.03 }));
     }
 
     #[test]

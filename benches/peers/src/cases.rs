@@ -135,7 +135,7 @@ impl Cases {
         self.add(PIPE, setting, move || processes::ping_pong(cores, &load, Wire::pipes()?));
     }
 
-    /// The one-way load of 64 bytes while a sampler looks on.
+    /// The one-way load of 64 bytes while a sampler looks on, and while none does.
     fn sampled(&mut self) {
         let (cores, ring_bytes) = (self.cores, CAPACITY_BYTES as u64);
         let load = Load::for_ring(64, ring_bytes, self.window);

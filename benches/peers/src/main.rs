@@ -19,7 +19,7 @@ use tidegate_benches::report::Report;
 use tidegate_benches::rounds::{self, RowKey};
 use tidegate_benches::{channel, picture, processes as fans};
 
-use crate::cases::{FLOOR, SAMPLED, TIDEGATE};
+use crate::cases::{FLOOR, TIDEGATE};
 use crate::summary::Summary;
 
 mod cases;
@@ -72,9 +72,6 @@ fn main() -> Result<()> {
 
 /// What a row's ratios are to.
 fn reference(key: &RowKey) -> RowKey {
-    let setting = match (key.system, key.setting.as_str()) {
-        (FLOOR, _) | (TIDEGATE, SAMPLED) => "64 B",
-        (_, setting) => setting,
-    };
+    let setting = if key.system == FLOOR { "64 B" } else { &key.setting };
     RowKey { system: TIDEGATE, setting: setting.into(), quantity: key.quantity }
 }

@@ -6,6 +6,8 @@ use serde::Serialize;
 use tidegate_benches::report::{Report, ReportRow};
 use tidegate_benches::rounds::Quantity;
 
+use crate::cases::SAMPLED;
+
 /// What one system measured; nothing where it cannot do it, or was not asked to.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Figures {
@@ -33,6 +35,8 @@ pub(crate) struct Summary<'a> {
     tidegate: Figures,
     /// Share of the one-way throughput of 64-byte messages that sampling costs.
     telemetry_cost: Option<f64>,
+    /// The least and the most of a round.
+    telemetry_cost_spread: Option<[f64; 2]>,
     peers: BTreeMap<&'static str, Figures>,
     report: &'a Report,
 }
@@ -55,11 +59,13 @@ impl<'a> Summary<'a> {
         };
         let systems = report.rows.iter().map(|row| row.row.key.system);
         let peers = systems.filter(|&system| system != floor && system != tidegate);
-        let observed = find(report, tidegate, "64 B, sampled every 1 ms", Quantity::Message);
+        let slowdown = find(report, tidegate, SAMPLED, Quantity::Slowdown).map(|row| row.ns);
+        let cost = |slowdown: f64| 1.0 - 1.0 / slowdown;
         Self {
             floor_rt_ns: find(report, floor, "", Quantity::RoundTripP50).map(|row| row.ns.median),
             tidegate: figures(tidegate),
-            telemetry_cost: observed.and_then(|row| row.ratio).map(|ratio| 1.0 - 1.0 / ratio.median),
+            telemetry_cost: slowdown.map(|slowdown| cost(slowdown.median)),
+            telemetry_cost_spread: slowdown.map(|slowdown| [cost(slowdown.min), cost(slowdown.max)]),
             peers: peers.map(|system| (system, figures(system))).collect(),
             report,
         }
