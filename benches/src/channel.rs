@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -14,10 +15,13 @@ use tidegate::{Channel, ChannelOptions, Receiver, Sender, WaitStrategy};
 use crate::child::Child;
 use crate::cores::{Cores, Pinned};
 use crate::load::{self, Load};
+use crate::pairs;
 use crate::rounds::Sample;
 
 /// Longest wait for the other process to attach.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two samples.
+const SAMPLING_PERIOD: Duration = Duration::from_millis(1);
 
 /// What the other process does.
 #[derive(Debug, Serialize, Deserialize)]
@@ -94,64 +98,7 @@ pub fn one_way<R: Serialize>(
     (ring_bytes, batch): (u64, usize),
     role: impl Fn(Role) -> R,
 ) -> anyhow::Result<Vec<Sample>> {
-    one_way_of(cores, load, (ring_bytes, batch), role, |_| ())
-}
-
-/// As [`one_way`] with single messages, while this process samples the channel's telemetry every millisecond.
-///
-/// # Errors
-/// As [`one_way`].
-pub fn one_way_sampled<R: Serialize>(
-    cores: Cores,
-    load: &Load,
-    ring_bytes: u64,
-    role: impl Fn(Role) -> R,
-) -> anyhow::Result<Vec<Sample>> {
-    one_way_of(cores, load, (ring_bytes, 1), role, Sampling::start)
-}
-
-/// A thread that samples a channel until it is dropped.
-struct Sampling {
-    stop: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<u64>>,
-}
-
-impl Sampling {
-    fn start(channel: &Channel) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (mut sampler, stopped) = (Sampler::new(channel), Arc::clone(&stop));
-        let thread = std::thread::spawn(move || {
-            let mut arrived = 0;
-            while !stopped.load(Ordering::Relaxed) {
-                std::thread::sleep(Duration::from_millis(1));
-                arrived += sampler.sample().arrived_messages;
-            }
-            arrived
-        });
-        Self { stop, thread: Some(thread) }
-    }
-}
-
-impl Drop for Sampling {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let _messages_seen = self.thread.take().map(std::thread::JoinHandle::join);
-    }
-}
-
-fn one_way_of<R: Serialize, O>(
-    cores: Cores,
-    load: &Load,
-    (ring_bytes, batch): (u64, usize),
-    role: impl Fn(Role) -> R,
-    observe: impl FnOnce(&Channel) -> O,
-) -> anyhow::Result<Vec<Sample>> {
-    let (name, channel) = create(cores, load.bytes, ring_bytes)?;
-    let _observer = observe(&channel);
-    let mut receiver = channel.receiver()?;
-    let sender = Role::Sender { channel: name, load: *load, batch, core: cores.far };
-    let child = Child::spawn(&role(sender), Stdio::null(), Stdio::null())?;
-    await_peer(&mut receiver)?;
+    let Stream { child, mut receiver, .. } = Stream::start(cores, load, (ring_bytes, batch), role)?;
     let pinned = Pinned::to(cores.near)?;
     let samples = if batch > 1 {
         let (mut sums, mut next) = (Vec::with_capacity(batch), 0);
@@ -173,6 +120,105 @@ fn one_way_of<R: Serialize, O>(
     drop(pinned);
     child.finish()?;
     Ok(samples)
+}
+
+/// As [`one_way`] with single messages, while this process samples the channel's telemetry every millisecond, and while it
+/// does not, turn by turn ([`pairs::consume`]).
+///
+/// # Errors
+/// As [`one_way`].
+pub fn one_way_sampled<R: Serialize>(
+    cores: Cores,
+    load: &Load,
+    ring_bytes: u64,
+    role: impl Fn(Role) -> R,
+) -> anyhow::Result<Vec<Sample>> {
+    let load = Load { window: pairs::WINDOW, ..*load };
+    let Stream { child, channel, mut receiver } = Stream::start(cores, &load, (ring_bytes, 1), role)?;
+    let sampling = Sampling::start(&channel);
+    let pinned = Pinned::to(cores.near)?;
+    let receive = || {
+        let message = receiver.recv()?;
+        Ok(load::sum(&message))
+    };
+    let samples = pairs::consume(&load, |on| sampling.switch(on), receive)?;
+    drop(pinned);
+    child.finish()?;
+    Ok(samples)
+}
+
+/// A one-way load that has begun.
+struct Stream {
+    child: Child,
+    channel: Channel,
+    receiver: Receiver,
+}
+
+impl Stream {
+    fn start<R: Serialize>(
+        cores: Cores,
+        load: &Load,
+        (ring_bytes, batch): (u64, usize),
+        role: impl Fn(Role) -> R,
+    ) -> anyhow::Result<Self> {
+        let (name, channel) = create(cores, load.bytes, ring_bytes)?;
+        let mut receiver = channel.receiver()?;
+        let sender = Role::Sender { channel: name, load: *load, batch, core: cores.far };
+        let child = Child::spawn(&role(sender), Stdio::null(), Stdio::null())?;
+        await_peer(&mut receiver)?;
+        Ok(Self { child, channel, receiver })
+    }
+}
+
+/// A thread that samples a channel while it is switched on, until it is dropped.
+struct Sampling {
+    shared: Arc<Switches>,
+    thread: Option<JoinHandle<u64>>,
+}
+
+#[derive(Default)]
+struct Switches {
+    on: AtomicBool,
+    stop: AtomicBool,
+}
+
+impl Sampling {
+    fn start(channel: &Channel) -> Self {
+        let (mut sampler, shared) = (Sampler::new(channel), Arc::new(Switches::default()));
+        let switches = Arc::clone(&shared);
+        let thread = thread::spawn(move || {
+            let mut arrived = 0;
+            while !switches.stop.load(Ordering::Relaxed) {
+                if switches.on.load(Ordering::Relaxed) {
+                    thread::sleep(SAMPLING_PERIOD);
+                    arrived += sampler.sample().arrived_messages;
+                } else {
+                    thread::park();
+                }
+            }
+            arrived
+        });
+        Self { shared, thread: Some(thread) }
+    }
+
+    fn switch(&self, on: bool) {
+        self.shared.on.store(on, Ordering::Relaxed);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+}
+
+impl Drop for Sampling {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.wake();
+        let _messages_seen = self.thread.take().map(JoinHandle::join);
+    }
 }
 
 /// Round trips from this process to another and back, over two channels with rings of `ring_bytes`.

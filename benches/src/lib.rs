@@ -13,6 +13,7 @@ pub mod floor;
 pub mod load;
 pub mod machine;
 pub mod options;
+pub mod pairs;
 pub mod picture;
 pub mod processes;
 pub mod report;

@@ -83,39 +83,70 @@ pub fn produce(load: &Load, mut send: impl FnMut(u64) -> anyhow::Result<()>) -> 
 ///
 /// # Errors
 /// Those of `receive`, and a message that was lost, torn or out of order.
-pub fn consume(load: &Load, mut receive: impl FnMut() -> anyhow::Result<u64>) -> anyhow::Result<Vec<Sample>> {
-    let end = END.wrapping_mul(load.words());
-    let mut expected: u64 = 0;
-    // Whether there was one more message before the end.
-    let mut next = || {
-        let sum = receive()?;
-        if sum == end {
-            return Ok(false);
+pub fn consume(load: &Load, receive: impl FnMut() -> anyhow::Result<u64>) -> anyhow::Result<Vec<Sample>> {
+    let mut arrivals = Arrivals::of(load, receive)?;
+    let ns = arrivals.time(load.window)?;
+    Ok(vec![Sample { quantity: Quantity::Message, ns }, Sample::messages(arrivals.finish()?)])
+}
+
+/// What arrives of a one-way load, after its warm-up.
+pub(crate) struct Arrivals<F> {
+    receive: F,
+    words: u64,
+    /// What the words of the next message add up to.
+    expected: u64,
+    ended: bool,
+}
+
+impl<F: FnMut() -> anyhow::Result<u64>> Arrivals<F> {
+    /// Receives the warm-up.
+    pub(crate) fn of(load: &Load, receive: F) -> anyhow::Result<Self> {
+        let mut arrivals = Self { receive, words: load.words(), expected: 0, ended: false };
+        for _ in 0..load.warm_up_messages {
+            arrivals.next()?;
+            ensure!(!arrivals.ended, "the load ended in its warm-up");
         }
-        check(sum, expected)?;
-        expected = expected.wrapping_add(load.words());
-        anyhow::Ok(true)
-    };
-    for _ in 0..load.warm_up_messages {
-        ensure!(next()?, "the load ended in its warm-up");
+        Ok(arrivals)
     }
-    let (began, mut messages): (_, u64) = (Instant::now(), 0);
-    let mut more = true;
-    while more && began.elapsed() < load.window {
-        for _ in 0..BATCH {
-            more = next()?;
-            messages += 1;
-            if !more {
-                break;
+
+    /// Receives for so long, or to the end; yields nanoseconds a message.
+    pub(crate) fn time(&mut self, window: Duration) -> anyhow::Result<f64> {
+        let (began, mut messages): (_, u64) = (Instant::now(), 0);
+        while !self.ended && began.elapsed() < window {
+            for _ in 0..BATCH {
+                self.next()?;
+                messages += 1;
+                if self.ended {
+                    break;
+                }
             }
         }
+        Ok(began.elapsed().as_nanos() as f64 / messages as f64)
     }
-    let elapsed_ns = began.elapsed().as_nanos() as f64;
-    while more {
-        more = next()?;
+
+    pub(crate) fn have_ended(&self) -> bool {
+        self.ended
     }
-    let all = expected / load.words();
-    Ok(vec![Sample { quantity: Quantity::Message, ns: elapsed_ns / messages as f64 }, Sample::messages(all)])
+
+    /// Receives what is left; yields the messages there were in all.
+    pub(crate) fn finish(mut self) -> anyhow::Result<u64> {
+        while !self.ended {
+            self.next()?;
+        }
+        Ok(self.expected / self.words)
+    }
+
+    #[inline]
+    fn next(&mut self) -> anyhow::Result<()> {
+        let sum = (self.receive)()?;
+        if sum == END.wrapping_mul(self.words) {
+            self.ended = true;
+            return Ok(());
+        }
+        check(sum, self.expected)?;
+        self.expected = self.expected.wrapping_add(self.words);
+        Ok(())
+    }
 }
 
 /// Calls `exchange` with the sequence number of each message, for the [`sum`] of what came back; yields the median

@@ -1,10 +1,10 @@
-//! Tidegate with many ends, each in a process of its own but for one receiver, which is this one.
+//! Many ends, each in a process of its own but for one receiver, which is this one; and Tidegate with them.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use tidegate::channel::RecvError;
 use tidegate::{Channel, Receiver, Receivers};
@@ -57,15 +57,26 @@ impl Role {
                 receive(receiver)?
             }
         };
-        println!("{}", serde_json::to_string(&tally)?);
-        Ok(())
+        tell(&tally)
     }
 }
 
 /// Says that this end is there, and waits for the word to begin.
-fn await_word() -> anyhow::Result<()> {
+///
+/// # Errors
+/// Standard input cannot be read.
+pub fn await_word() -> anyhow::Result<()> {
     println!();
     std::io::stdin().read_line(&mut String::new())?;
+    Ok(())
+}
+
+/// Tells the process that measures what this end has sent or received.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub fn tell(tally: &Tally) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string(tally)?);
     Ok(())
 }
 
@@ -81,14 +92,19 @@ fn receive(mut receiver: Receiver) -> anyhow::Result<Tally> {
 }
 
 /// A child that was started, with both ends of its talk.
-struct End {
+#[derive(Debug)]
+pub struct End {
     child: Child,
     input: File,
     output: BufReader<File>,
 }
 
 impl End {
-    fn start<R: Serialize>(role: &R) -> anyhow::Result<Self> {
+    /// Starts one that does `role`, and waits until it is there ([`await_word`]).
+    ///
+    /// # Errors
+    /// It cannot be started, or ends before it is there.
+    pub fn start<R: Serialize>(role: &R) -> anyhow::Result<Self> {
         let (child_stdin, input) = std::io::pipe()?;
         let (output, child_stdout) = std::io::pipe()?;
         let child = Child::spawn(role, child_stdin, child_stdout)?;
@@ -100,14 +116,16 @@ impl End {
 
     fn line(&mut self) -> anyhow::Result<String> {
         let mut line = String::new();
-        self.output.read_line(&mut line)?;
+        ensure!(self.output.read_line(&mut line)? > 0, "the other process has ended without a word");
         Ok(line)
     }
 
-    fn finish(mut self) -> anyhow::Result<Tally> {
-        let line = self.line()?;
+    /// Waits until it has ended; `line` is what it told.
+    fn finish(self, line: &str) -> anyhow::Result<Tally> {
+        // Some stay until they are let go.
+        drop(self.input);
         self.child.finish()?;
-        serde_json::from_str(&line).context("what the other process has sent or received")
+        serde_json::from_str(line).context("what the other process has sent or received")
     }
 }
 
@@ -133,22 +151,35 @@ pub fn fan<R: Serialize>(fan: &Fan, role: impl Fn(Role) -> R) -> anyhow::Result<
     for number in 0..fan.senders as u64 {
         sending.push(End::start(&role(Role::Sender { channel: name.clone(), fan: *fan, number }))?);
     }
+    run(fan, receiving, sending, || receive(receiver))
+}
+
+/// Gives all ends the word to begin and yields the time a message takes, with `receive` as this process's part.
+///
+/// # Errors
+/// An end has failed, or messages do not arrive as sent.
+pub fn run(
+    fan: &Fan,
+    mut receiving: Vec<End>,
+    mut sending: Vec<End>,
+    receive: impl FnOnce() -> anyhow::Result<Tally>,
+) -> anyhow::Result<Vec<Sample>> {
     let pinned = fan.core.map(Pinned::to).transpose()?;
     let began = Instant::now();
     for end in receiving.iter_mut().chain(&mut sending) {
         end.input.write_all(b"\n")?;
     }
-    let mut received = vec![receive(receiver)?];
-    let mut ends = Vec::new();
-    for mut end in receiving {
-        ends.push((end.line()?, end));
-    }
+    let mut received = vec![receive()?];
+    let lines = receiving.iter_mut().map(End::line).collect::<anyhow::Result<Vec<_>>>()?;
     let elapsed = began.elapsed();
     drop(pinned);
-    for (line, end) in ends {
-        received.push(serde_json::from_str(&line)?);
-        end.child.finish()?;
+    for (end, line) in receiving.into_iter().zip(lines) {
+        received.push(end.finish(&line)?);
     }
-    let sent = sending.into_iter().map(End::finish).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut sent = Vec::new();
+    for mut end in sending {
+        let line = end.line()?;
+        sent.push(end.finish(&line)?);
+    }
     fan::samples(fan, elapsed, &sent, &received)
 }

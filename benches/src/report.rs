@@ -32,10 +32,12 @@ pub struct ReportRow {
     /// The figures.
     #[serde(flatten)]
     pub row: Row,
-    /// What they come to, nanoseconds.
+    /// What they come to, nanoseconds, unless the quantity is no time.
     pub ns: Summary,
     /// Messages a second at the median, for a quantity that is a time a message.
     pub messages_per_s: Option<f64>,
+    /// CPU seconds that a million messages take at the median, for a quantity that is CPU time a message.
+    pub cpu_s_per_million_messages: Option<f64>,
     /// Ratios to the reference's figure of the same round; below 1 is faster than it.
     pub ratio: Option<Summary>,
 }
@@ -65,13 +67,18 @@ impl Summary {
 
 impl ReportRow {
     fn new(row: &Row, reference: Option<&Row>) -> Option<Self> {
-        let ratio = reference.and_then(|reference| {
+        let ns = Summary::of(&row.rounds_ns)?;
+        let ratio_to = |reference: &Row| {
             let pairs = row.rounds_ns.iter().zip(&reference.rounds_ns);
             Summary::of(&pairs.map(|(ns, reference_ns)| ns / reference_ns).collect::<Vec<_>>())
-        });
-        let ns = Summary::of(&row.rounds_ns)?;
+        };
+        // A slowdown is a ratio already.
+        let ratio = if row.key.quantity == Quantity::Slowdown { Some(ns) } else { reference.and_then(ratio_to) };
         let messages_per_s = (row.key.quantity == Quantity::Message).then(|| 1e9 / ns.median);
-        Some(Self { row: row.clone(), ns, messages_per_s, ratio })
+        let is_cpu = matches!(row.key.quantity, Quantity::Cpu | Quantity::CpuRoundTrip);
+        // A million nanoseconds are a thousandth of a second.
+        let cpu_s_per_million_messages = is_cpu.then(|| ns.median / 1e3);
+        Some(Self { row: row.clone(), ns, messages_per_s, cpu_s_per_million_messages, ratio })
     }
 
     /// What it is of.
@@ -80,8 +87,10 @@ impl ReportRow {
         format!("{system}, {setting}, {what}")
     }
 
-    fn cells(&self) -> [String; 8] {
+    fn cells(&self) -> [String; 9] {
         let RowKey { system, setting, quantity } = &self.row.key;
+        let is_time = *quantity != Quantity::Slowdown;
+        let ns = |text: fn(&Summary) -> String| if is_time { text(&self.ns) } else { String::new() };
         let ratio = |text: fn(&Summary) -> String| self.ratio.as_ref().map_or_else(String::new, text);
         [
             (*system).into(),
@@ -93,12 +102,14 @@ impl ReportRow {
                 Quantity::SendP999 => "send p99.9",
                 Quantity::Cpu => "CPU a message",
                 Quantity::CpuRoundTrip => "CPU a message there or back",
+                Quantity::Slowdown => "slowdown",
                 Quantity::Messages => "messages",
             }
             .into(),
             self.messages_per_s.map_or_else(String::new, |rate| digits(rate / 1e6)),
-            digits(self.ns.median),
-            format!("{}..{}", digits(self.ns.min), digits(self.ns.max)),
+            self.cpu_s_per_million_messages.map_or_else(String::new, digits),
+            ns(|ns| digits(ns.median)),
+            ns(|ns| format!("{}..{}", digits(ns.min), digits(ns.max))),
             ratio(|ratio| digits(ratio.median)),
             ratio(|ratio| format!("{}..{}", digits(ratio.min), digits(ratio.max))),
         ]
@@ -147,7 +158,7 @@ impl Report {
     fn table(&self) -> Table {
         let mut table = Table::new();
         table.load_style(ASCII_MARKDOWN);
-        table.set_header(["system", "case", "what", "M/s", "ns", "ns spread", "ratio", "ratio spread"]);
+        table.set_header(["system", "case", "what", "M/s", "CPU s/M", "ns", "ns spread", "ratio", "ratio spread"]);
         table.add_rows(self.rows.iter().map(ReportRow::cells));
         for column in table.column_iter_mut().skip(3) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -156,13 +167,15 @@ impl Report {
     }
 }
 
-/// Three significant digits, and every digit before the point.
+/// Three significant digits, of what is not below a thousandth, and every digit before the point.
 fn digits(value: f64) -> String {
     let decimals = match value {
         v if v >= 100.0 => 0,
         v if v >= 10.0 => 1,
         v if v >= 1.0 => 2,
-        _ => 3,
+        v if v >= 0.1 => 3,
+        v if v >= 0.01 => 4,
+        _ => 5,
     };
     format!("{value:.decimals$}")
 }
@@ -190,8 +203,24 @@ mod tests {
     }
 
     #[test]
+    fn a_slowdown_is_its_own_ratio() {
+        let mut slowdown = row("sampled", &[1.01, 1.03, 1.02]);
+        slowdown.key.quantity = Quantity::Slowdown;
+        let report = ReportRow::new(&slowdown, Some(&slowdown)).unwrap();
+        assert_eq!(report.ratio, Some(Summary { median: 1.02, min: 1.01, max: 1.03 }));
+    }
+
+    #[test]
     fn rates_are_of_the_median() {
         let report = ReportRow::new(&row("alone", &[10.0, 500.0, 8.0]), None).unwrap();
         assert_eq!(report.messages_per_s, Some(1e8));
+    }
+
+    #[test]
+    fn cpu_time_is_told_for_a_million_messages() {
+        let mut cpu = row("alone", &[2000.0]);
+        cpu.key.quantity = Quantity::Cpu;
+        let report = ReportRow::new(&cpu, None).unwrap();
+        assert_eq!((report.cpu_s_per_million_messages, report.messages_per_s), (Some(2.0), None));
     }
 }

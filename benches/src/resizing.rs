@@ -14,12 +14,23 @@ use crate::cores::{Cores, Pinned};
 use crate::load::{self, Load};
 use crate::rounds::{Quantity, Sample};
 
-/// Between two resizes.
-const PERIOD: Duration = Duration::from_millis(10);
 /// The rings that it goes to and fro between.
 const RINGS_BYTES: [u64; 2] = [1 << 20, 1 << 21];
-/// Sends timed in one measurement.
-const SENDS_MAX: usize = 1 << 22;
+/// Between two looks at whether the window has begun, and between two tries of a resize.
+const POLL: Duration = Duration::from_millis(1);
+/// Sends are told apart by the nanosecond up to this: what takes longer, took this long.
+const SEND_NS_MAX: usize = 1 << 22;
+
+/// What happens to the ring while messages flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resizes {
+    /// Nothing.
+    None,
+    /// It is resized in the middle of the window.
+    Once,
+    /// It is resized all the time, this long after the last time.
+    Every(Duration),
+}
 
 /// What the other process does: sends, and times each message.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,34 +48,34 @@ impl Role {
     pub fn run(self) -> anyhow::Result<()> {
         let mut sender = Channel::open(&self.channel)?.sender()?;
         let _pinned = Pinned::to(self.core)?;
-        let mut nanoseconds = vec![u32::MAX; SENDS_MAX];
-        let mut sends = 0;
+        let (mut sends_by_ns, mut sends): (Vec<u32>, u64) = (vec![0; SEND_NS_MAX + 1], 0);
         let mut message = vec![0; self.load.bytes];
         load::produce(&self.load, |sequence| {
             load::fill(&mut message, sequence);
             let began = Instant::now();
             sender.send(&message)?;
-            if let Some(slot) = nanoseconds.get_mut(sends) {
-                *slot = u32::try_from(began.elapsed().as_nanos()).unwrap_or(u32::MAX);
-            }
+            sends_by_ns[usize::try_from(began.elapsed().as_nanos())?.min(SEND_NS_MAX)] += 1;
             sends += 1;
             Ok(())
         })?;
-        let timed = &mut nanoseconds[..sends.min(SENDS_MAX)];
-        timed.sort_unstable();
-        println!("{}", timed[(timed.len() - 1) * 999 / 1000]);
+        let (rank, mut seen) = ((sends - 1) * 999 / 1000, 0);
+        let p999 = sends_by_ns.iter().position(|&sends| {
+            seen += u64::from(sends);
+            seen > rank
+        });
+        println!("{}", p999.context("no message was sent")?);
         Ok(())
     }
 }
 
-/// Time a message takes, and the 99.9th percentile of a send's, with resizes or without.
+/// Time a message takes in the window, and the 99.9th percentile of a send's as long as any are sent, which is twice that.
 ///
 /// # Errors
 /// A channel or process cannot be made, messages do not arrive as sent, or the ring was not resized.
 pub fn one_way<R: Serialize>(
     cores: Cores,
     load: &Load,
-    resizes: bool,
+    resizes: Resizes,
     role: impl Fn(Role) -> R,
 ) -> anyhow::Result<Vec<Sample>> {
     let name = crate::channel::new_name();
@@ -77,17 +88,10 @@ pub fn one_way<R: Serialize>(
     let stop = AtomicBool::new(false);
     let mut samples = std::thread::scope(|scope| {
         let (stop, resized) = (&stop, channel.clone());
-        if resizes {
-            scope.spawn(move || {
-                for bytes in RINGS_BYTES.iter().rev().cycle() {
-                    if stop.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    // Busy, or no sender yet: the next one will do.
-                    let _outcome = resized.resize(*bytes);
-                    std::thread::sleep(PERIOD);
-                }
-            });
+        match resizes {
+            Resizes::None => {}
+            Resizes::Once => drop(scope.spawn(move || resize_once(&resized, load, stop))),
+            Resizes::Every(period) => drop(scope.spawn(move || resize_on(&resized, period, stop))),
         }
         let pinned = Pinned::to(cores.near)?;
         let samples = load::consume(load, || {
@@ -104,12 +108,40 @@ pub fn one_way<R: Serialize>(
         drop(pinned);
         samples
     })?;
-    let epochs = channel.view().lanes.first().map_or(0, |lane| lane.epoch);
-    ensure!(!resizes || epochs > 2, "the ring was resized {epochs} times");
+    let rings = channel.view().lanes.first().map_or(0, |lane| lane.epoch);
+    let as_told = match resizes {
+        Resizes::None => rings == 1,
+        Resizes::Once => rings == 2,
+        Resizes::Every(_) => rings > 2,
+    };
+    ensure!(as_told, "the sender has been in {rings} rings: {resizes:?}");
     child.finish()?;
     let mut p999 = String::new();
     output.read_to_string(&mut p999)?;
     let ns = p999.trim().parse().context("the other process's percentile")?;
     samples.push(Sample { quantity: Quantity::SendP999, ns });
     Ok(samples)
+}
+
+/// Resizes as soon as half the window is over.
+fn resize_once(channel: &Channel, load: &Load, stop: &AtomicBool) {
+    let is_warm = || channel.view().lanes.iter().any(|lane| lane.received_messages >= load.warm_up_messages);
+    while !is_warm() && !stop.load(Ordering::Relaxed) {
+        std::thread::sleep(POLL);
+    }
+    std::thread::sleep(load.window / 2);
+    while channel.resize(RINGS_BYTES[1]).is_ok_and(|outcome| outcome.offered == 0) && !stop.load(Ordering::Relaxed) {
+        std::thread::sleep(POLL);
+    }
+}
+
+fn resize_on(channel: &Channel, period: Duration, stop: &AtomicBool) {
+    for bytes in RINGS_BYTES.iter().rev().cycle() {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        // Busy, or no sender yet: the next one will do.
+        let _outcome = channel.resize(*bytes);
+        std::thread::sleep(period);
+    }
 }

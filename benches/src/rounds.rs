@@ -20,6 +20,8 @@ pub enum Quantity {
     CpuRoundTrip,
     /// CPU time a message takes, of all processes, their start and end included.
     Cpu,
+    /// No time: the ratio of the time a message takes with something to that without it, measured in pairs.
+    Slowdown,
     /// No time: the messages that were sent in all, by which CPU time is divided.
     Messages,
 }

@@ -21,6 +21,8 @@ pub(crate) const FLOOR: &str = "floor";
 pub(crate) const TIDEGATE: &str = "Tidegate (processes)";
 const ICEORYX: &str = "iceoryx2 (processes)";
 const IPC_CHANNEL: &str = "ipc-channel (processes)";
+const PIPE: &str = "pipe (processes)";
+const RTRB: &str = "rtrb (threads)";
 const CROSSBEAM: &str = "crossbeam-channel (threads)";
 const KANAL: &str = "kanal (threads)";
 const MEMCPY: &str = "memcpy";
@@ -50,12 +52,14 @@ pub(crate) fn all(cores: Cores, options: &RunOptions) -> Vec<Case> {
         cases.size::<1>("8 B");
         cases.size::<128>("1 KiB");
         cases.size::<2048>("16 KiB");
+        cases.long_round_trips(1 << 20, "1 MiB");
         cases.memcpy(16 << 10, "16 KiB");
         cases.fans(Some(cores.near));
-        let one = Cores { near: cores.near, far: cores.near };
-        let mut on_one_core = Cases { cores: one, window, cases: Vec::new() };
-        on_one_core.size::<8>("64 B, one core");
-        cases.cases.extend(on_one_core.cases);
+        cases.cores.far = cores.near;
+        cases.size::<1>("8 B, one core");
+        cases.size::<8>("64 B, one core");
+        cases.size::<128>("1 KiB, one core");
+        cases.size::<2048>("16 KiB, one core");
     }
     cases.cases
 }
@@ -86,11 +90,14 @@ impl Cases {
         self.add(ICEORYX, setting, move || iceoryx::ping_pong(cores, &round_trip, capacity));
         self.add(IPC_CHANNEL, setting, move || ipc::one_way(cores, &round_trip));
         self.add(IPC_CHANNEL, setting, move || ipc::ping_pong(cores, &round_trip));
-        self.queue::<Rtrb, WORDS>("rtrb (threads)", setting, one_way, round_trip);
+        self.add(RTRB, format!("{setting}, batches of {BATCH}"), move || {
+            threads::batches::<Rtrb, WORDS>(cores, &one_way, (capacity, BATCH))
+        });
+        self.queue::<Rtrb, WORDS>(RTRB, setting, one_way, round_trip);
         self.queue::<Crossbeam, WORDS>(CROSSBEAM, setting, one_way, round_trip);
         self.queue::<Kanal, WORDS>(KANAL, setting, one_way, round_trip);
         self.wire("seqpacket (processes)", setting, Wire::seqpacket, round_trip);
-        self.wire("pipe (processes)", setting, Wire::pipes, round_trip);
+        self.wire(PIPE, setting, Wire::pipes, round_trip);
     }
 
     fn queue<Q, const WORDS: usize>(&mut self, system: &'static str, setting: &str, one_way: Load, round_trip: Load)
@@ -115,10 +122,20 @@ impl Cases {
         self.add(TIDEGATE, setting, move || channel::one_way(cores, &load, (ring_bytes, 1), Role::Tidegate));
         self.add(ICEORYX, setting, move || iceoryx::one_way(cores, &load, LONG_CAPACITY));
         self.add(IPC_CHANNEL, setting, move || ipc::one_way(cores, &load));
-        self.add("pipe (processes)", setting, move || processes::one_way(cores, &load, Wire::pipes()?));
+        self.add(PIPE, setting, move || processes::one_way(cores, &load, Wire::pipes()?));
     }
 
-    /// The one-way load of 64 bytes while a sampler looks on.
+    /// The same there and back.
+    fn long_round_trips(&mut self, bytes: usize, setting: &str) {
+        let (cores, ring_bytes) = (self.cores, CAPACITY_BYTES as u64);
+        let load = Load { bytes, warm_up_messages: 20, window: self.window };
+        self.add(TIDEGATE, setting, move || channel::ping_pong(cores, &load, ring_bytes, Role::Tidegate));
+        self.add(ICEORYX, setting, move || iceoryx::ping_pong(cores, &load, LONG_CAPACITY));
+        self.add(IPC_CHANNEL, setting, move || ipc::ping_pong(cores, &load));
+        self.add(PIPE, setting, move || processes::ping_pong(cores, &load, Wire::pipes()?));
+    }
+
+    /// The one-way load of 64 bytes while a sampler looks on, and while none does.
     fn sampled(&mut self) {
         let (cores, ring_bytes) = (self.cores, CAPACITY_BYTES as u64);
         let load = Load::for_ring(64, ring_bytes, self.window);
@@ -153,6 +170,10 @@ impl Cases {
             let kind = if each { ", each gets all" } else { "" };
             let setting = format!("u64, {senders} to {receivers}{kind}{place}");
             self.add(TIDEGATE, &setting, move || fans::fan(&fan, Role::Fan));
+            if each || receivers == 1 {
+                // Every subscriber gets all.
+                self.add(ICEORYX, &setting, move || iceoryx::fan::fan(&fan, CAPACITY_BYTES / WORD));
+            }
             if !each {
                 self.add(CROSSBEAM, &setting, move || threads::fan::<Crossbeam>(&fan, CAPACITY_BYTES / WORD));
                 self.add(KANAL, &setting, move || threads::fan::<Kanal>(&fan, CAPACITY_BYTES / WORD));

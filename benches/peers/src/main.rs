@@ -2,7 +2,13 @@
 //!
 //! Tidegate, iceoryx2, ipc-channel, sockets and pipes connect processes; rtrb, crossbeam-channel and kanal threads of one,
 //! which spares them what crossing a process boundary costs. With one end on each core, whoever can wait without the kernel
-//! does so; with more ends than cores, or all on one, Tidegate waits as it does unless told otherwise.
+//! does so; with more ends than cores, or all on one, Tidegate waits as it does unless told otherwise, and whoever can only
+//! poll yields the core between two polls.
+//!
+//! Tidegate and rtrb alone take and yield many messages in one call, so batches are theirs alone: crossbeam-channel, kanal,
+//! iceoryx2 and ipc-channel send one message a call, and to a pipe a batch is but a longer message. A message of 1 MiB goes
+//! between processes only, since threads would hand over a pointer to it, and one at a time: Tidegate has it in a block,
+//! which is a batch of its own, and a socket's record cannot be as long.
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -13,11 +19,12 @@ use tidegate_benches::report::Report;
 use tidegate_benches::rounds::{self, RowKey};
 use tidegate_benches::{channel, picture, processes as fans};
 
-use crate::cases::{FLOOR, SAMPLED, TIDEGATE};
+use crate::cases::{FLOOR, TIDEGATE};
 use crate::summary::Summary;
 
 mod cases;
 mod iceoryx;
+mod idle;
 mod ipc;
 mod processes;
 mod queues;
@@ -32,6 +39,7 @@ enum Role {
     /// One end of many, of Tidegate.
     Fan(fans::Role),
     Iceoryx(iceoryx::Role),
+    IceoryxFan(iceoryx::fan::Role),
     Ipc(ipc::Role),
     Wire(processes::Role),
 }
@@ -42,6 +50,7 @@ fn main() -> Result<()> {
         Some(Role::Tidegate(role)) => return role.run(),
         Some(Role::Fan(role)) => return role.run(),
         Some(Role::Iceoryx(role)) => return role.run(),
+        Some(Role::IceoryxFan(role)) => return role.run(),
         Some(Role::Ipc(role)) => return role.run(),
         Some(Role::Wire(role)) => return role.run(),
         None => {}
@@ -63,9 +72,6 @@ fn main() -> Result<()> {
 
 /// What a row's ratios are to.
 fn reference(key: &RowKey) -> RowKey {
-    let setting = match (key.system, key.setting.as_str()) {
-        (FLOOR, _) | (TIDEGATE, SAMPLED) => "64 B",
-        (_, setting) => setting,
-    };
+    let setting = if key.system == FLOOR { "64 B" } else { &key.setting };
     RowKey { system: TIDEGATE, setting: setting.into(), quantity: key.quantity }
 }

@@ -6,6 +6,8 @@ use serde::Serialize;
 use tidegate_benches::report::{Report, ReportRow};
 use tidegate_benches::rounds::Quantity;
 
+use crate::cases::SAMPLED;
+
 /// What one system measured; nothing where it cannot do it, or was not asked to.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Figures {
@@ -21,6 +23,8 @@ pub(crate) struct Figures {
     mpsc_4_msgs_per_s: Option<f64>,
     /// Numbers a second from two senders to two receivers that compete.
     mpmc_2_2_msgs_per_s: Option<f64>,
+    /// Numbers a second from one sender to four receivers that each get all.
+    broadcast_1_4_msgs_per_s: Option<f64>,
 }
 
 /// The figures of a run.
@@ -31,6 +35,8 @@ pub(crate) struct Summary<'a> {
     tidegate: Figures,
     /// Share of the one-way throughput of 64-byte messages that sampling costs.
     telemetry_cost: Option<f64>,
+    /// The least and the most of a round.
+    telemetry_cost_spread: Option<[f64; 2]>,
     peers: BTreeMap<&'static str, Figures>,
     report: &'a Report,
 }
@@ -48,15 +54,18 @@ impl<'a> Summary<'a> {
                 loan_1mib_bytes_per_s: rate("1 MiB").map(|rate| rate * f64::from(1 << 20)),
                 mpsc_4_msgs_per_s: rate("u64, 4 to 1"),
                 mpmc_2_2_msgs_per_s: rate("u64, 2 to 2"),
+                broadcast_1_4_msgs_per_s: rate("u64, 1 to 4, each gets all"),
             }
         };
         let systems = report.rows.iter().map(|row| row.row.key.system);
         let peers = systems.filter(|&system| system != floor && system != tidegate);
-        let observed = find(report, tidegate, "64 B, sampled every 1 ms", Quantity::Message);
+        let slowdown = find(report, tidegate, SAMPLED, Quantity::Slowdown).map(|row| row.ns);
+        let cost = |slowdown: f64| 1.0 - 1.0 / slowdown;
         Self {
             floor_rt_ns: find(report, floor, "", Quantity::RoundTripP50).map(|row| row.ns.median),
             tidegate: figures(tidegate),
-            telemetry_cost: observed.and_then(|row| row.ratio).map(|ratio| 1.0 - 1.0 / ratio.median),
+            telemetry_cost: slowdown.map(|slowdown| cost(slowdown.median)),
+            telemetry_cost_spread: slowdown.map(|slowdown| [cost(slowdown.min), cost(slowdown.max)]),
             peers: peers.map(|system| (system, figures(system))).collect(),
             report,
         }

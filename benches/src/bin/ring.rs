@@ -1,5 +1,7 @@
 //! The channel between two processes: throughput by message and ring size, and round trips, as ratios to the floor.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use tidegate_benches::channel;
 use tidegate_benches::cores::Cores;
@@ -9,7 +11,7 @@ use tidegate_benches::machine::Machine;
 use tidegate_benches::options::RunOptions;
 use tidegate_benches::picture;
 use tidegate_benches::report::Report;
-use tidegate_benches::resizing;
+use tidegate_benches::resizing::{self, Resizes};
 use tidegate_benches::rounds::{self, Case, Quantity, RowKey};
 
 const ONE_WAY_BYTES: [usize; 3] = [8, 64, 1024];
@@ -18,7 +20,14 @@ const PING_PONG_BYTES: [usize; 2] = [8, 64];
 const PING_PONG_RING_BYTES: u64 = 1 << 16;
 /// Messages in a batch.
 const BATCH: usize = 16;
+/// Between two resizes of a ring that is resized all the time.
+const RESIZE_PERIOD: Duration = Duration::from_millis(10);
+/// How long is measured where the ring is resized once.
+const RESIZED_ONCE: Duration = Duration::from_secs(1);
+const STEADY_SECOND: &str = "64 B, each send timed, 1 s";
+const RESIZED_SECOND: &str = "64 B, each send timed, 1 s, resized once";
 const FLOOR: &str = "floor";
+const TIDEGATE: &str = "Tidegate";
 
 /// What a child process does.
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,8 +47,8 @@ fn main() -> anyhow::Result<()> {
     let mut cases = cases(&options, cores);
     cases.retain(|case| case.system == FLOOR || options.wants(case.system, &case.setting));
     let rows = rounds::run(options.rounds(), &mut cases)?;
-    let names = ("ring", "the floor's round trip");
-    let report = Report::new(names, (machine, cores), options.rounds(), &rows, floor_of);
+    let names = ("ring", "the floor's round trip (of a second with a resize to one without)");
+    let report = Report::new(names, (machine, cores), options.rounds(), &rows, reference);
     if let Some(path) = options.plot() {
         picture::draw(&report, path)?;
     }
@@ -56,7 +65,7 @@ fn cases(options: &RunOptions, cores: Cores) -> Vec<Case> {
     for bytes in PING_PONG_BYTES {
         let load = Load { bytes, warm_up_messages: 1000, window };
         cases.push(Case {
-            system: "Tidegate",
+            system: TIDEGATE,
             setting: format!("{bytes} B"),
             measure: Box::new(move || channel::ping_pong(cores, &load, PING_PONG_RING_BYTES, Role::Channel)),
         });
@@ -66,17 +75,23 @@ fn cases(options: &RunOptions, cores: Cores) -> Vec<Case> {
             let load = Load::for_ring(bytes, ring_bytes, window);
             for (batch, how) in [(1, "single"), (BATCH, "batches")] {
                 cases.push(Case {
-                    system: "Tidegate",
+                    system: TIDEGATE,
                     setting: format!("{bytes} B, ring {ring}, {how}"),
                     measure: Box::new(move || channel::one_way(cores, &load, (ring_bytes, batch), Role::Channel)),
                 });
             }
         }
     }
-    for (resizes, setting) in [(false, "64 B, each send timed"), (true, "64 B, each send timed, resized every 10 ms")] {
+    let timed = [
+        (Resizes::None, window, "64 B, each send timed"),
+        (Resizes::Every(RESIZE_PERIOD), window, "64 B, each send timed, resized every 10 ms"),
+        (Resizes::None, RESIZED_ONCE, STEADY_SECOND),
+        (Resizes::Once, RESIZED_ONCE, RESIZED_SECOND),
+    ];
+    for (resizes, window, setting) in timed {
         let load = Load::for_ring(64, 1 << 20, window);
         cases.push(Case {
-            system: "Tidegate",
+            system: TIDEGATE,
             setting: setting.into(),
             measure: Box::new(move || resizing::one_way(cores, &load, resizes, Role::Resizing)),
         });
@@ -84,8 +99,11 @@ fn cases(options: &RunOptions, cores: Cores) -> Vec<Case> {
     cases
 }
 
-/// A message's time is a ratio to the floor's median round trip.
-fn floor_of(key: &RowKey) -> RowKey {
+/// A message's time is a ratio to the floor's median round trip; a second with a resize is one to a second without.
+fn reference(key: &RowKey) -> RowKey {
+    if key.setting == RESIZED_SECOND {
+        return RowKey { setting: STEADY_SECOND.into(), ..key.clone() };
+    }
     let quantity = match key.quantity {
         Quantity::Cpu => Quantity::CpuRoundTrip,
         Quantity::Message | Quantity::SendP999 => Quantity::RoundTripP50,
