@@ -10,7 +10,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tidegate::channel::RecvError;
 use tidegate::telemetry::Sampler;
-use tidegate::{Channel, ChannelOptions, Receiver, Sender, WaitStrategy};
+use tidegate::{Channel, ChannelOptions, Receiver, Receivers, Sender, WaitStrategy};
 
 use crate::child::Child;
 use crate::cores::{Cores, Pinned};
@@ -22,6 +22,24 @@ use crate::rounds::Sample;
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two samples.
 const SAMPLING_PERIOD: Duration = Duration::from_millis(1);
+
+/// How a stream goes through the channel.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Bytes of the ring.
+    pub ring_bytes: u64,
+    /// Messages at once.
+    pub batch: usize,
+    /// Who may receive, besides the one that does.
+    pub receivers: Receivers,
+}
+
+impl From<(u64, usize)> for Plan {
+    /// Bytes of the ring, and messages at once.
+    fn from((ring_bytes, batch): (u64, usize)) -> Self {
+        Self { ring_bytes, batch, receivers: Receivers::One }
+    }
+}
 
 /// What the other process does.
 #[derive(Debug, Serialize, Deserialize)]
@@ -95,10 +113,12 @@ impl Role {
 pub fn one_way<R: Serialize>(
     cores: Cores,
     load: &Load,
-    (ring_bytes, batch): (u64, usize),
+    plan: impl Into<Plan>,
     role: impl Fn(Role) -> R,
 ) -> anyhow::Result<Vec<Sample>> {
-    let Stream { child, mut receiver, .. } = Stream::start(cores, load, (ring_bytes, batch), role)?;
+    let plan = plan.into();
+    let Stream { child, mut receiver, .. } = Stream::start(cores, load, plan, role)?;
+    let batch = plan.batch;
     let pinned = Pinned::to(cores.near)?;
     let samples = if batch > 1 {
         let (mut sums, mut next) = (Vec::with_capacity(batch), 0);
@@ -134,7 +154,7 @@ pub fn one_way_sampled<R: Serialize>(
     role: impl Fn(Role) -> R,
 ) -> anyhow::Result<Vec<Sample>> {
     let load = Load { window: pairs::WINDOW, ..*load };
-    let Stream { child, channel, mut receiver } = Stream::start(cores, &load, (ring_bytes, 1), role)?;
+    let Stream { child, channel, mut receiver } = Stream::start(cores, &load, (ring_bytes, 1).into(), role)?;
     let sampling = Sampling::start(&channel);
     let pinned = Pinned::to(cores.near)?;
     let receive = || {
@@ -155,15 +175,10 @@ struct Stream {
 }
 
 impl Stream {
-    fn start<R: Serialize>(
-        cores: Cores,
-        load: &Load,
-        (ring_bytes, batch): (u64, usize),
-        role: impl Fn(Role) -> R,
-    ) -> anyhow::Result<Self> {
-        let (name, channel) = create(cores, load.bytes, ring_bytes)?;
+    fn start<R: Serialize>(cores: Cores, load: &Load, plan: Plan, role: impl Fn(Role) -> R) -> anyhow::Result<Self> {
+        let (name, channel) = create(cores, load.bytes, plan)?;
         let mut receiver = channel.receiver()?;
-        let sender = Role::Sender { channel: name, load: *load, batch, core: cores.far };
+        let sender = Role::Sender { channel: name, load: *load, batch: plan.batch, core: cores.far };
         let child = Child::spawn(&role(sender), Stdio::null(), Stdio::null())?;
         await_peer(&mut receiver)?;
         Ok(Self { child, channel, receiver })
@@ -231,8 +246,8 @@ pub fn ping_pong<R: Serialize>(
     ring_bytes: u64,
     role: impl Fn(Role) -> R,
 ) -> anyhow::Result<Vec<Sample>> {
-    let (ping, pings) = create(cores, load.bytes, ring_bytes)?;
-    let (pong, pongs) = create(cores, load.bytes, ring_bytes)?;
+    let (ping, pings) = create(cores, load.bytes, (ring_bytes, 1).into())?;
+    let (pong, pongs) = create(cores, load.bytes, (ring_bytes, 1).into())?;
     let mut sender = pings.sender()?;
     let mut receiver = pongs.receiver()?;
     let echo = Role::Echo { ping, pong, core: cores.far };
@@ -273,10 +288,10 @@ pub(crate) fn new_name() -> String {
 }
 
 /// A channel for two processes that spin, so that what is timed is the ring and not the kernel; on one core they cannot.
-fn create(cores: Cores, message_bytes: usize, ring_bytes: u64) -> anyhow::Result<(String, Channel)> {
-    let name = new_name();
-    let options = ChannelOptions::default().ring_bytes(ring_bytes).ring_bytes_max(ring_bytes).senders_max(1).blocks(4);
-    let channel = options.message_bytes_max(u32::try_from(message_bytes)?).create(&name)?;
+fn create(cores: Cores, message_bytes: usize, plan: Plan) -> anyhow::Result<(String, Channel)> {
+    let (name, bytes) = (new_name(), plan.ring_bytes);
+    let options = ChannelOptions::default().ring_bytes(bytes).ring_bytes_max(bytes).senders_max(1).blocks(4);
+    let channel = options.receivers(plan.receivers).message_bytes_max(u32::try_from(message_bytes)?).create(&name)?;
     if cores.near != cores.far {
         channel.set_wait_strategy(WaitStrategy::Spin);
     }

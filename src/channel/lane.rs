@@ -84,7 +84,11 @@ impl ReceiverLane {
     /// The next committed frame of this lane, the one of number `lane`.
     #[inline]
     pub(super) fn peek(&mut self, lane: usize) -> Result<Option<(usize, Frame)>, TryRecvError> {
-        let Reader::InOrder(consumer) = &mut self.reader else { return self.take(lane) };
+        let consumer = match &mut self.reader {
+            Reader::InOrder(consumer) => consumer,
+            Reader::Alone(_) => return self.peek_alone(lane),
+            _ => return self.take(lane),
+        };
         match consumer.peek() {
             Ok(None) => {
                 if consumer.take_passed() {
@@ -98,19 +102,29 @@ impl ReceiverLane {
     }
 
     #[inline(never)]
+    fn peek_alone(&mut self, lane: usize) -> Result<Option<(usize, Frame)>, TryRecvError> {
+        let Reader::Alone(alone) = &mut self.reader else { return Ok(None) };
+        match alone.peek() {
+            Ok(alone::Look::Frame(frame)) => Ok(Some((lane, frame))),
+            Ok(alone::Look::Nothing) => {
+                if alone.take_passed() {
+                    self.sender_wait.event.notify();
+                }
+                Ok(None)
+            }
+            Ok(alone::Look::Shared(taker)) => {
+                self.compete(taker);
+                self.take(lane)
+            }
+            Err(found) => Err(self.spoilt(lane, found)),
+        }
+    }
+
+    #[inline(never)]
     fn take(&mut self, lane: usize) -> Result<Option<(usize, Frame)>, TryRecvError> {
         let taken = match &mut self.reader {
-            Reader::InOrder(_) => return Ok(None),
+            Reader::InOrder(_) | Reader::Alone(_) => return Ok(None),
             Reader::Competing(taker) => taker.take(),
-            Reader::Alone(alone) => match alone.peek() {
-                Ok(alone::Look::Nothing) => Ok(None),
-                Ok(alone::Look::Frame(frame)) => Ok(Some(frame)),
-                Ok(alone::Look::Shared(taker)) => {
-                    self.compete(taker);
-                    return self.take(lane);
-                }
-                Err(found) => Err(found),
-            },
             Reader::Lapped(lapped) => match lapped.peek() {
                 Ok(Look::Nothing) => Ok(None),
                 Ok(Look::Frame(frame)) => Ok(Some(frame)),
@@ -156,9 +170,8 @@ impl ReceiverLane {
     pub(super) fn wake_awaited(&mut self) {
         let contended = match &mut self.reader {
             Reader::Competing(taker) => taker.take_awaited(),
-            Reader::Alone(alone) => alone.take_passed(),
             Reader::Lapped(lapped) => lapped.take_contended(),
-            Reader::InOrder(_) | Reader::Spoilt { .. } => false,
+            Reader::InOrder(_) | Reader::Alone(_) | Reader::Spoilt { .. } => false,
         };
         if contended {
             self.core.receiver_wait.event.notify();
@@ -202,8 +215,8 @@ impl ReceiverLane {
     }
 
     #[inline]
-    pub(super) fn is_in_order(&self) -> bool {
-        matches!(self.reader, Reader::InOrder(_))
+    pub(super) fn is_read_in_order(&self) -> bool {
+        matches!(self.reader, Reader::InOrder(_) | Reader::Alone(_))
     }
 
     pub(super) fn is_busy(&self) -> bool {

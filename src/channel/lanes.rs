@@ -102,7 +102,7 @@ impl Lanes {
     #[inline]
     pub(super) fn peek(&mut self) -> Result<Option<(usize, Frame)>, TryRecvError> {
         match self.all.as_mut_slice() {
-            [only] if only.is_in_order() => only.peek(0),
+            [only] if only.is_read_in_order() => only.peek(0),
             _ => self.peek_in_turn(),
         }
     }
@@ -113,14 +113,6 @@ impl Lanes {
     pub(super) fn glance(&self) -> Option<(Frame, Payload)> {
         match self.all.as_slice() {
             [ReceiverLane { reader: Reader::InOrder(consumer), .. }] => consumer.glance(),
-            _ => self.glance_alone(),
-        }
-    }
-
-    /// As [`Lanes::glance`] where receivers may compete. Not inlined, for the sake of the one above.
-    #[inline(never)]
-    fn glance_alone(&self) -> Option<(Frame, Payload)> {
-        match self.all.as_slice() {
             [ReceiverLane { reader: Reader::Alone(alone), .. }] => alone.glance(),
             _ => None,
         }

@@ -54,6 +54,7 @@ impl Alone {
     }
 
     /// A1.
+    #[inline]
     pub(crate) fn peek(&mut self) -> Result<Look, RingCorrupt> {
         self.busy = false;
         let found = self.consumer.peek();

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tidegate_benches::channel;
+use tidegate::Receivers;
+use tidegate_benches::channel::{self, Plan};
 use tidegate_benches::cores::Cores;
 use tidegate_benches::floor;
 use tidegate_benches::load::Load;
@@ -81,6 +82,15 @@ fn cases(options: &RunOptions, cores: Cores) -> Vec<Case> {
                 });
             }
         }
+    }
+    let (load, ring_bytes) = (Load::for_ring(64, 1 << 20, window), 1 << 20);
+    for (batch, how) in [(1, "single"), (BATCH, "batches")] {
+        let plan = Plan { ring_bytes, batch, receivers: Receivers::Competing };
+        cases.push(Case {
+            system: TIDEGATE,
+            setting: format!("64 B, ring 1 MiB, {how}, others may come"),
+            measure: Box::new(move || channel::one_way(cores, &load, plan, Role::Channel)),
+        });
     }
     let timed = [
         (Resizes::None, window, "64 B, each send timed"),
