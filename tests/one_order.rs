@@ -117,7 +117,12 @@ fn claims_that_are_given_up_take_no_room() {
         let channel = options().receivers(receivers).create_anonymous().unwrap();
         let (mut sender, mut receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
         let receiving = thread::spawn(move || receiver.recv().map(|message| message.to_vec()));
-        (0..10_000).for_each(|_| drop(sender.claim(500).unwrap()));
+        let mut other = channel.sender().unwrap();
+        // Of all sizes, so that some do not fit before the ring's end.
+        (0..10_000).for_each(|round| {
+            let claim = sender.claim(round % 1000).unwrap();
+            drop((claim, other.claim(600).unwrap()));
+        });
         sender.send(b"at last").unwrap();
         assert_eq!(receiving.join().unwrap().unwrap(), b"at last");
         assert_eq!(channel.view().lanes[0].sent_messages, 1);

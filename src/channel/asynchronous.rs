@@ -224,7 +224,12 @@ impl AsyncSender {
             core.find_dead_peers_of_senders();
             None // The sleep begins with another look.
         };
-        wait.poll((&own, &room), context, || sender.poll_reserve(len), check_peers)
+        let polled = wait.poll((&own, &room), context, || sender.poll_reserve(len), check_peers);
+        if polled.is_pending() {
+            // The task may never come back.
+            sender.spare = None;
+        }
+        polled
     }
 
     fn poll_unsent(&mut self, context: &Context<'_>) -> Poll<Result<(), SendError>> {

@@ -87,7 +87,11 @@ impl Core {
     #[cold]
     pub(crate) fn on_event(&self, lane: usize, event: Event) {
         match event {
-            Event::Contended | Event::Voided => self.receiver_wait.event.notify(),
+            Event::Contended => self.receiver_wait.event.notify(),
+            Event::Voided => {
+                self.receiver_wait.event.notify();
+                self.notify_senders();
+            }
             Event::TurnAwaited => self.notify_senders(),
             Event::DroppedLoan { position, block } => self.free_block_of(lane, position, block),
         }

@@ -159,7 +159,7 @@ pub enum TryRecvError {
         /// The type's.
         expected: usize,
     },
-    /// This receiver was too slow: a sender has dropped messages of its own that were the next here. Told before the message
+    /// This receiver was too slow: a sender has dropped messages that were the next here. Told before the message
     /// that is left.
     #[error("{missed} messages were dropped before they were received")]
     Lapped {
@@ -202,7 +202,7 @@ pub enum RecvError {
         /// The type's.
         expected: usize,
     },
-    /// This receiver was too slow: a sender has dropped messages of its own that were the next here. Told before the message
+    /// This receiver was too slow: a sender has dropped messages that were the next here. Told before the message
     /// that is left.
     #[error("{missed} messages were dropped before they were received")]
     Lapped {

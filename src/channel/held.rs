@@ -92,6 +92,9 @@ impl Deref for Held {
 impl Drop for HeldFrame {
     fn drop(&mut self) {
         let Self { payloads, lane, frame, block, sender_wait, core } = self;
+        if core.membership.is_inherited() {
+            return;
+        }
         if frame.is_loan() {
             core.slab.end_read(*block); // B3, the end
         }
@@ -105,6 +108,9 @@ impl Drop for HeldFrame {
 
 impl Drop for HeldBlock {
     fn drop(&mut self) {
+        if self.core.membership.is_inherited() {
+            return;
+        }
         self.slab().end_read(self.number);
         if self.slab().free(self.number, self.owner) {
             self.core.notify_senders();

@@ -45,6 +45,7 @@ impl Sender {
                         waits: core.sender_wait(number)?,
                         room: core.sender_wait(ring_lane)?,
                         membership,
+                        spare: None,
                         ring_payload_max: core.geometry.message_bytes_max.min(RING_PAYLOAD_MAX) as usize,
                         control: core.control.clone(),
                         receiver_wait: core.receiver_wait.clone(),
@@ -104,7 +105,7 @@ fn ready_ring(core: &Core, lock: &StructureLock<'_>, number: usize) -> Result<Pr
     let is_new = words.producing.cursor.load(Relaxed) == 0;
     if is_new {
         core.back_ring(lane, class)?;
-        found(&words, class, core.readers());
+        found(&words, class, core.readers(), core.is_in_one_order());
         core.leave_new_lane(lock, &words);
     }
     if lane >= core.lanes_used() {

@@ -224,7 +224,8 @@ impl ReceiverLane {
             Reader::Competing(taker) => taker.is_busy(),
             Reader::Alone(alone) => alone.is_busy(),
             Reader::Lapped(lapped) => lapped.is_busy(),
-            Reader::InOrder(_) | Reader::Spoilt { .. } => false,
+            Reader::InOrder(consumer) => consumer.is_blocked(),
+            Reader::Spoilt { .. } => false,
         }
     }
 
@@ -248,6 +249,9 @@ impl ReceiverLane {
 
     /// What a frame that was taken needs to be kept; `None` if frames are released in order.
     pub(super) fn share(&mut self, lane: usize, in_hand: Frame) -> Option<(Payloads, Shared<WaitPoint>, Arc<Core>)> {
+        if self.core.seats() == 1 && in_hand.is_loan() {
+            return None; // As of an only receiver.
+        }
         if let Reader::Alone(alone) = &mut self.reader {
             // What is held may be done with later than what comes behind it.
             self.core.share_lane(lane).ok()?;

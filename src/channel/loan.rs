@@ -57,7 +57,10 @@ impl Sender {
 
     fn loan_until(&mut self, len: usize, deadline_ns: Option<u64>) -> Result<Loan, SendError> {
         let block = self.wait_until(deadline_ns, |sender| match sender.check_len(len) {
-            Ok(()) => sender.check_receiver().and_then(|()| sender.take_block(len)),
+            Ok(()) => {
+                sender.give_up_claim();
+                sender.check_receiver().and_then(|()| sender.take_block(len))
+            }
             Err(error) => Err(error),
         })?;
         Ok(Loan { block, len, core: self.core() })
@@ -85,6 +88,7 @@ impl Sender {
         let word = core.membership.word();
         let mut taken = core.slab.take(word).map_err(|_| TrySendError::NoMemory { bytes: len })?;
         if taken.is_none() {
+            self.settle_claims();
             core.free_blocks_all_released();
             if self.is_time_to_look_for_the_dead() {
                 core.free_blocks_of_dead_senders();
@@ -92,6 +96,7 @@ impl Sender {
             taken = core.slab.take(word).map_err(|_| TrySendError::NoMemory { bytes: len })?;
         }
         while taken.is_none() && core.when_full() == WhenFull::DropOldest && self.drop_oldest() {
+            self.settle_claims();
             core.free_blocks_all_released();
             taken = core.slab.take(word).map_err(|_| TrySendError::NoMemory { bytes: len })?;
         }

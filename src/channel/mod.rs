@@ -4,6 +4,8 @@ mod asynchronous;
 mod batch;
 mod blocks;
 mod claim;
+#[cfg(test)]
+mod claimed;
 mod core;
 #[cfg(test)]
 mod deaths;

@@ -4,11 +4,12 @@
 use std::thread;
 
 use crate::channel::deaths::die_sending;
+use crate::channel::slab::in_flight;
 use crate::channel::wakes::{unless_it_sleeps_on, until_asleep};
 use crate::channel::{Channel, Order, Receivers, RecvError, Sender, TryRecvError, WhenFull};
 use crate::prim::mortal;
-use crate::ring::Event;
 use crate::ring::lock::Holder;
+use crate::ring::{self, Event};
 use crate::sync::wait::WaitStrategy;
 
 fn channel(receivers: Receivers) -> Channel {
@@ -149,6 +150,14 @@ fn dying_at_each_store(options: fn() -> Channel, act: impl Fn(&mut Sender)) {
             assert!(received.any(|message| message == b"after"));
             assert_eq!(received.filter(|message| *message == [7; 50_000]).count(), 4);
             sending.join().unwrap();
+            // What it had taken and not sent is its process's, which lives on here. Where each receiver gets every message, a
+            // sender frees blocks when it needs one.
+            let sent = in_flight(0, 0)..in_flight(1, 0);
+            let left = channel.core.slab.owners().filter(|(_, owner)| sent.contains(owner)).count();
+            assert!(
+                channel.core.readers() == ring::Readers::Each || left == 0,
+                "{left} blocks of the dead are not free"
+            );
         });
         deaths += 1;
     }

@@ -59,7 +59,7 @@ pub enum WhenFull {
     /// `send` waits, `try_send` is refused. No message is lost.
     #[default]
     Wait,
-    /// It drops the oldest messages of its own that nobody has in hand, and counts them
+    /// It drops the oldest messages in its ring that nobody has in hand, and counts them
     /// ([`crate::channel::LaneView::dropped`]). Where each receiver gets every message, one that is too slow is told how many
     /// it missed ([`crate::channel::RecvError::Lapped`]). A message in hand is not dropped: while one is, a full ring makes
     /// the sender wait, or refuses.

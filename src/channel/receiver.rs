@@ -138,8 +138,8 @@ impl Receiver {
     ///
     /// # Errors
     /// [`RecvError::Disconnected`] when every sender has closed and every message was received;
-    /// [`RecvError::PeerDied`] once for each sender whose process died, unless another sender took its lane over before
-    /// this call; [`RecvError::Corrupt`] once for each lane that a process has spoilt, which is not read any more.
+    /// [`RecvError::PeerDied`] once for each sender whose process died, but for one whose successor in its lane died before
+    /// this call, too; [`RecvError::Corrupt`] once for each lane that a process has spoilt, which is not read any more.
     #[inline]
     pub fn recv(&mut self) -> Result<Guard<'_>, RecvError> {
         self.recv_until(None)
@@ -318,9 +318,10 @@ impl Receiver {
             let is_dead = word != 0 && self.core.participants.sweep(word).unwrap_or(false);
             // Relaxed: a death that another has found, and that is not seen yet, is told by the next look.
             let died = if is_dead { word } else { shape.died.load(Relaxed) };
-            if died == sender.death_told
-                || (is_dead && !self.core.break_dead_senders_lock(number, word).unwrap_or(false))
-            {
+            if !is_dead && died == sender.death_told {
+                continue;
+            }
+            if is_dead && !self.core.break_dead_senders_lock(number, word).unwrap_or(false) {
                 continue;
             }
             // What it committed last may have come after the last look: its messages go before its death.
@@ -331,11 +332,15 @@ impl Receiver {
                 Ok(None) => {}
             }
             if is_dead {
-                shape.died.store(word, Relaxed);
+                // A successor that has come since has stored it, and may have died, too.
+                if shape.owner.load(Relaxed) == word {
+                    shape.died.store(word, Relaxed);
+                }
                 let _taken_over_if_it_differs = shape.owner.compare_exchange(word, 0, AcqRel, Relaxed);
             }
-            sender.death_told = died;
-            return Some(Err(TryRecvError::PeerDied { pid: died as u32 }));
+            if std::mem::replace(&mut sender.death_told, died) != died {
+                return Some(Err(TryRecvError::PeerDied { pid: died as u32 }));
+            }
         }
         None
     }

@@ -103,6 +103,9 @@ fn reclaim_lane(core: &Core, lock: &StructureLock<'_>, lane: usize) -> Result<()
     if core.readers() == Readers::Competing {
         core.collect(lock, lane)?;
     }
+    if core.is_in_one_order() {
+        let _later_if_somebody_is_at_it = core.in_turn(lock, |_| ())?;
+    }
     let words = core.lane(lane)?;
     for passed in resize::reclaimable(&words, core.readers()) {
         if core.classes().contains(&passed) {

@@ -11,6 +11,7 @@ use crate::channel::receiver::{LEAD_PAUSES_MAX, STREAK_MIN};
 use crate::channel::slab::Block;
 use crate::channel::{place, presence};
 use crate::prim::Ordering::Relaxed;
+use crate::ring::Event;
 use crate::ring::claims::Claimant;
 use crate::ring::layout::Lane;
 use crate::ring::producer::{Producer, Reservation};
@@ -37,6 +38,8 @@ pub struct Sender {
     /// Where it waits for room.
     pub(super) room: Shared<WaitPoint>,
     pub(super) membership: Membership,
+    /// A block that was taken for a message for which there is no room in the ring yet, until that is waited for no more.
+    pub(super) spare: Option<Block>,
     /// Longest payload that goes into the ring, bytes.
     pub(super) ring_payload_max: usize,
     pub(super) control: Shared<ControlWords>,
@@ -109,7 +112,13 @@ impl Sender {
     /// [`TrySendError::Full`] if there is none.
     #[inline]
     pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_>, TrySendError> {
-        let room = self.try_reserve(len).inspect_err(|error| self.count_rejected(*error))?;
+        let room = match self.try_reserve(len) {
+            Ok(room) => room,
+            Err(error) => {
+                self.count_rejected(error);
+                return Err(error);
+            }
+        };
         Ok(self.claimed(room))
     }
 
@@ -157,9 +166,32 @@ impl Sender {
 
     #[cold]
     fn try_reserve_block(&mut self, len: usize) -> Result<Room, TrySendError> {
-        // The block first: a claim has its place in the order, and would have to be given up.
-        let block = self.take_block(len)?;
-        Ok(Room { reservation: self.reserve_in_ring(LOAN_LEN)?, long: Some(Box::new(Long { block, len })) })
+        if self.claimant.is_none() {
+            let reservation = self.reserve_in_ring(LOAN_LEN)?;
+            return Ok(Room { reservation, long: Some(Box::new(Long { block: self.take_block(len)?, len })) });
+        }
+        // The block first: a claim has its place in the order, and would have to be given up. What was claimed and forgotten
+        // before even that: blocks may stand behind it.
+        self.give_up_claim();
+        self.check_receiver()?;
+        let block = match self.spare.take() {
+            Some(spare) => spare,
+            None => self.take_block(len)?,
+        };
+        match self.reserve_in_ring(LOAN_LEN) {
+            Ok(reservation) => Ok(Room { reservation, long: Some(Box::new(Long { block, len })) }),
+            Err(error) => {
+                self.spare = Some(block);
+                Err(error)
+            }
+        }
+    }
+
+    /// Frees a block for which there was no room in the ring.
+    pub(super) fn free_spare(&mut self) {
+        if self.spare.take().is_some() {
+            self.core.notify_senders();
+        }
     }
 
     /// Room, or why there will be none; `None` while there is none. For waits.
@@ -169,6 +201,7 @@ impl Sender {
 
     #[cold]
     fn count_rejected(&mut self, error: TrySendError) {
+        self.free_spare();
         if error == TrySendError::Full {
             // Nobody else may look, if no endpoint ever waits.
             if is_peer_check_due(&mut self.peers_checked_ns) {
@@ -213,7 +246,9 @@ impl Sender {
             (0..streak.min(LEAD_PAUSES_MAX.into())).for_each(|_| std::hint::spin_loop());
         }
         self.full_at = self.producer.messages();
-        self.wait_until(deadline_ns, |sender| sender.try_reserve(len))
+        let room = self.wait_until(deadline_ns, |sender| sender.try_reserve(len));
+        self.free_spare();
+        room
     }
 
     /// Waits until `attempt` is not refused for want of room.
@@ -254,7 +289,10 @@ impl Sender {
         block.launch(self.ring_lane, reservation.position());
         match &mut self.claimant {
             None => self.producer.commit_loan(reservation, len as u32),
-            Some(claimant) => claimant.commit(FrameHeader::Loan { len: len as u32 }),
+            Some(claimant) => {
+                claimant.commit(FrameHeader::Loan { len: len as u32 });
+                self.room.event.notify();
+            }
         }
         self.receiver_wait.event.notify();
     }
@@ -266,6 +304,14 @@ impl Sender {
         match &mut self.claimant {
             None => self.producer.drop_oldest(on_event),
             Some(claimant) => claimant.drop_oldest(&mut self.producer, on_event),
+        }
+    }
+
+    /// Where receivers each get every message and senders share a lane, finds out up to where all is committed.
+    pub(super) fn settle_claims(&mut self) {
+        let (core, lane) = (&self.core, self.ring_lane);
+        if let Some(claimant) = &mut self.claimant {
+            claimant.look(&mut self.producer, |event| core.on_event(lane, event));
         }
     }
 
@@ -283,7 +329,7 @@ impl Sender {
         Arc::clone(&self.core)
     }
 
-    /// Bytes of the ring that this sender writes to now.
+    /// Bytes of the ring that this sender has written to last.
     pub fn ring_bytes(&self) -> u64 {
         self.producer.ring_bytes()
     }
@@ -315,7 +361,11 @@ impl Sender {
     pub(super) fn commit(&mut self, reservation: Reservation, len: u32) {
         match &mut self.claimant {
             None => self.producer.commit(reservation, len),
-            Some(claimant) => claimant.commit(FrameHeader::Data { len }),
+            Some(claimant) => {
+                claimant.commit(FrameHeader::Data { len });
+                // What stood behind it may be dropped, or written over, now.
+                self.room.event.notify();
+            }
         }
         self.receiver_wait.event.notify();
     }
@@ -327,7 +377,7 @@ impl Sender {
             && !self.membership.is_inherited()
             && claimant.give_up()
         {
-            self.receiver_wait.event.notify();
+            self.core.on_event(self.ring_lane, Event::Voided);
         }
     }
 }

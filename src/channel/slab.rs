@@ -44,6 +44,8 @@ pub(crate) struct Slab {
     /// What this process has of each block: the number of readers, or [`WRITER`]. So it never writes to what it reads,
     /// whatever a peer does to the owners.
     own_uses: Box<[AtomicU32]>,
+    /// The process that `own_uses` counts for.
+    pid: u32,
 }
 
 /// [`Slab::own_uses`]: a [`Block`].
@@ -80,7 +82,7 @@ impl Slab {
         let (blocks, block_bytes) = (geometry.blocks as usize, block_bytes(geometry));
         let area = Window::at(segment, offset, blocks.checked_mul(block_bytes)?)?;
         let own_uses = (0..blocks).map(|_| AtomicU32::new(0)).collect();
-        Some(Self { words, area, segment: Arc::clone(segment), offset, block_bytes, own_uses })
+        Some(Self { words, area, segment: Arc::clone(segment), offset, block_bytes, own_uses, pid: std::process::id() })
     }
 
     fn blocks(&self) -> usize {
@@ -89,7 +91,7 @@ impl Slab {
 
     /// B1: a free block, the one freed last if it can be found; `None` if all are in use.
     pub(crate) fn take(self: &Arc<Self>, owner: u64) -> Result<Option<Block>, ShmError> {
-        let recent = std::iter::from_fn(|| self.pop());
+        let recent = std::iter::from_fn(|| self.pop()).take(RECENT);
         let Some(number) = recent.chain(0..self.blocks()).find(|&number| self.own(number, owner)) else {
             return Ok(None);
         };
@@ -217,6 +219,9 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
+        if self.slab.pid != std::process::id() {
+            return; // It is the process's that this one was forked from.
+        }
         self.slab.own_uses[self.number].store(0, Relaxed);
         match self.launched {
             // The frame's commit is what publishes it.

@@ -10,8 +10,9 @@ use crate::ring::lock::{Held, Holder};
 use crate::ring::{Readers, WhenFull, alone, taker};
 use crate::shm::error::ShmError;
 
-/// Pause between looks at a lane that somebody is at.
+/// Pause between looks at a lane that somebody is at, and how many such before it is given up.
 const PAUSE: Duration = Duration::from_millis(1);
+const PAUSES_MAX: u32 = 500;
 
 impl Core {
     /// Whether a receiver of this channel may be alone among those that may compete.
@@ -103,11 +104,13 @@ impl Core {
         act: impl FnOnce(&Lane, &Held<'_>) -> Result<T, ShmError>,
     ) -> Result<T, ShmError> {
         let words = self.lane(lane)?;
+        let mut pauses = 0..PAUSES_MAX;
         let held = loop {
-            match words.taking.lock.lock_or_take_from(&self.dead_at_lane(&words)?, Holder::Resizer) {
-                Some(held) => break held,
-                None => std::thread::sleep(PAUSE),
+            if let Some(held) = words.taking.lock.lock_or_take_from(&self.dead_at_lane(&words)?, Holder::Resizer) {
+                break held;
             }
+            pauses.next().ok_or(ShmError::Held { lane })?;
+            std::thread::sleep(PAUSE);
         };
         let outcome = act(&words, &held);
         let _all_are_woken = held.unlock();

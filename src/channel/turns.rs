@@ -6,7 +6,7 @@ use crate::channel::core::{Core, StructureLock};
 use crate::channel::presence;
 use crate::channel::slab::in_flight;
 use crate::prim::Ordering::Acquire;
-use crate::ring::claims::give_up_of;
+use crate::ring::claims::{give_up_of, settle};
 use crate::ring::layout::Lane;
 use crate::ring::lock::{Held, Holder};
 use crate::shm::error::ShmError;
@@ -16,8 +16,9 @@ use crate::shm::window::Shared;
 const SHARED: usize = 0;
 /// Looks, with a yield between them, before who holds the lock is left alone.
 const LOOKS: u32 = 64;
-/// Pause of who must have its turn between so many looks.
+/// Pause of who must have its turn between so many looks, and how many such before it gives up.
 const PAUSE: Duration = Duration::from_millis(1);
+const PAUSES_MAX: u32 = 500;
 
 impl Core {
     /// Whether the messages of all senders are in one order.
@@ -46,22 +47,27 @@ impl Core {
         Ok(false)
     }
 
-    /// Has `act` done in turn with the senders; waits for it as long as it takes.
+    /// Has `act` done in turn with the senders; waits for it as long as none of them can be taken for stopped.
     pub(crate) fn await_turn<T>(
         &self,
         lock: &StructureLock<'_>,
         mut act: impl FnMut(&Held<'_>) -> T,
     ) -> Result<T, ShmError> {
-        loop {
+        for _ in 0..PAUSES_MAX {
             if let Some(done) = self.in_turn(lock, &mut act)? {
                 return Ok(done);
             }
             std::thread::sleep(PAUSE);
         }
+        Err(ShmError::Held { lane: SHARED })
     }
 
     /// Q7: has `act` done in turn with the senders; `None` if one of them stays at the lane.
-    fn in_turn<T>(&self, _lock: &StructureLock<'_>, act: impl FnOnce(&Held<'_>) -> T) -> Result<Option<T>, ShmError> {
+    pub(crate) fn in_turn<T>(
+        &self,
+        _lock: &StructureLock<'_>,
+        act: impl FnOnce(&Held<'_>) -> T,
+    ) -> Result<Option<T>, ShmError> {
         let words = self.lane(SHARED)?;
         let mut looks = 0..LOOKS;
         let turn = loop {
@@ -80,7 +86,9 @@ impl Core {
             self.wake_lane(SHARED)?;
         }
         // A lane that cannot be read is told to who attaches.
-        let _spoilt = self.producer(SHARED);
+        if self.producer(SHARED).is_ok() {
+            let _spoilt_if_it_fails = settle(&words, &self.area(SHARED)?, &self.classes(), &turn);
+        }
         let done = act(&turn);
         if turn.unlock().0 {
             self.sender_wait(SHARED)?.event.notify();
@@ -121,7 +129,7 @@ impl Core {
     /// Q7 and Q8 for the sender of that number, known dead by `owner`; false if that cannot be done now.
     pub(crate) fn settle_dead_sender(&self, number: usize, owner: u64) -> Result<bool, ShmError> {
         let Some(lock) = self.try_lock_structure()? else { return Ok(false) };
-        if self.lane(number)?.shape.owner.load(Acquire) != owner {
+        if self.lane(number)?.shape.owner.load(Acquire) != owner || !self.participants.sweep(owner)? {
             return Ok(true);
         }
         Ok(self.in_turn(&lock, |turn| self.give_up_claims_of(turn, number))?.is_some())
@@ -129,15 +137,21 @@ impl Core {
 
     /// As [`Core::settle_dead_sender`], of every sender that has died. Where each has a lane there is nothing to do.
     pub(crate) fn settle_dead_senders(&self) {
-        let numbers = if self.is_in_one_order() { 0..self.lanes_used() } else { 0..0 };
-        for number in numbers {
+        if !self.is_in_one_order() {
+            return;
+        }
+        for number in 0..self.lanes_used() {
             let Ok(words) = self.lane(number) else { continue };
             let owner = words.shape.owner.load(Acquire);
-            let is_dead = owner != 0 && self.participants.sweep(owner).unwrap_or(false);
-            // A resizer that has died left it locked, if nobody has the structure lock.
-            if is_dead || words.producing.lock.is_held_by(Holder::Resizer) {
+            if owner != 0 && self.participants.sweep(owner).unwrap_or(false) {
                 let _the_next_look_will_do = self.settle_dead_sender(number, owner);
             }
+        }
+        if self.lane(SHARED).is_ok_and(|words| words.producing.lock.is_held_by(Holder::Resizer))
+            && let Ok(Some(lock)) = self.try_lock_structure()
+        {
+            // If it still holds the turn, it has died.
+            let _the_next_look_will_do = self.in_turn(&lock, |_| ());
         }
     }
 

@@ -157,7 +157,7 @@ impl Alone {
 
     /// Whether the last look found the lane becoming shared: then it says nothing of what is there.
     pub(crate) fn is_busy(&self) -> bool {
-        self.busy
+        self.busy || self.consumer.is_blocked()
     }
 
     /// A one-word payload in the model.

@@ -75,7 +75,7 @@ impl World {
         unsafe { segment.base().write_bytes(0, AREA_OFFSET + (2 << CLASSES.end())) };
         let lane: Shared<Lane> = Shared::at(segment, 0).unwrap();
         let area = Window::at(segment, AREA_OFFSET, 2 << CLASSES.end()).unwrap();
-        resize::found(&lane, *CLASSES.start(), Readers::One);
+        resize::found(&lane, *CLASSES.start(), Readers::One, true);
         Self {
             lane,
             area,
@@ -183,7 +183,7 @@ impl World {
     }
 
     /// Everything committed has arrived once and in order, nobody's claim stands in the way, and the counts agree.
-    fn check(&mut self, case: &dyn std::fmt::Debug) {
+    fn check(&mut self, died: u64, case: &dyn std::fmt::Debug) {
         (0..2).for_each(|number| {
             self.senders[number] = None;
             self.settle(number);
@@ -198,6 +198,8 @@ impl World {
         let lost: Vec<_> = self.committed.iter().filter(|id| !self.received.contains(id)).collect();
         assert!(lost.is_empty(), "lost {lost:?}; {case:?}");
         assert!(self.committed.len() >= 3, "there is room again; {case:?}");
+        let uncounted = self.received.len() as u64 - self.lane.sent_messages();
+        assert!(uncounted <= died, "{uncounted} not counted at {died} deaths; {case:?}");
     }
 }
 
@@ -222,7 +224,7 @@ fn kill_at_every_store(segment: &Arc<Segment>, script: &[Step]) -> u64 {
             }
             let outlived = mortal::survived();
             deaths += died;
-            world.check(&(first, second, script));
+            world.check(died, &(first, second, script));
             if died == 0 {
                 return deaths;
             }

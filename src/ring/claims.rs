@@ -59,12 +59,19 @@ impl Claimant {
         let lane = self.lane.clone();
         let turn = lane.producing.lock.try_lock(Holder::Sender(self.number)).ok_or(RingFull)?;
         // Where its words are spoilt there is no room.
-        let outcome = producer.refresh().map_err(|_| RingFull).and_then(|()| act(self, producer, &mut on_event));
+        let refreshed = producer.refresh(&turn).map_err(|_| RingFull);
+        let outcome = refreshed.and_then(|()| act(self, producer, &mut on_event));
         producer.forget_room();
         if turn.unlock().0 {
             on_event(Event::TurnAwaited);
         }
         outcome
+    }
+
+    /// Q9, if it is this one's turn.
+    #[cfg(not(loom))]
+    pub(crate) fn look(&mut self, producer: &mut Producer, on_event: impl FnMut(Event)) {
+        let _the_next_look_will_do = self.in_turn(producer, on_event, |_, _, _| Ok(()));
     }
 
     /// As [`Producer::drop_oldest`], in turn.
@@ -86,29 +93,44 @@ impl Claimant {
         }
         // P4: edge `committed`, writing end.
         ring.word(&self.area, position).store(header.to_word(), Release);
+        self.lane.producing.committed.fetch_add(1, Relaxed);
     }
 
     /// Q6: gives up what is claimed and not committed. True if there was something: then the consumers must be woken.
     pub(crate) fn give_up(&mut self) -> bool {
         let Some(Claimed { ring, reservation }) = self.open.take() else { return false };
         let claimed = FrameHeader::Claimed { len: reservation.len(), sender: self.number };
-        void(&self.lane, ring, &self.area, reservation.position(), claimed)
+        void(ring, &self.area, reservation.position(), claimed)
     }
 }
 
 /// Q6. False if it is not, or no longer, claimed.
-fn void(lane: &Lane, ring: Ring, area: &Window, position: u64, claimed: FrameHeader) -> bool {
+fn void(ring: Ring, area: &Window, position: u64, claimed: FrameHeader) -> bool {
     let FrameHeader::Claimed { len, .. } = claimed else { return false };
     let void = FrameHeader::Void { len }.to_word();
     // Relaxed: a swap goes on with the Release of the header that it replaces, by which who passes it sees the 0 behind.
-    let voided = ring.word(area, position).compare_exchange(claimed.to_word(), void, Relaxed, Relaxed).is_ok();
-    if voided {
-        lane.producing.voided.fetch_add(1, Relaxed);
-    }
-    voided
+    ring.word(area, position).compare_exchange(claimed.to_word(), void, Relaxed, Relaxed).is_ok()
 }
 
-/// Q8: gives up what the dead producer of that number had claimed; shows where each claim stood.
+/// Q9: goes on in `settled` past all that is committed or void. What consumers that come and go have not to wait for is kept
+/// from being written over by that.
+pub(crate) fn settle(
+    lane: &Lane,
+    area: &Window,
+    classes: &std::ops::RangeInclusive<u8>,
+    _turn: &Held<'_>,
+) -> Result<u64, RingCorrupt> {
+    let settled = &lane.producing.settled;
+    let mut walk = Walk::from_word(settled.load(Relaxed), classes)?;
+    let walked = walk_frames(&mut walk, None, area, classes, |header, _, _| match header {
+        FrameHeader::Claimed { .. } => Next::Here,
+        _ => Next::On,
+    });
+    settled.store(walk.to_word(), Relaxed);
+    walked.map(|()| walk.position)
+}
+
+/// Q8: gives up what the dead producer of that number had claimed; shows where each claim stands first.
 pub(crate) fn give_up_of(
     lane: &Lane,
     area: &Window,
@@ -119,10 +141,10 @@ pub(crate) fn give_up_of(
 ) -> Result<(), RingCorrupt> {
     let mut walk = Walk::from_word(resize::released(lane, readers).to_word(), classes)?;
     walk_frames(&mut walk, None, area, classes, |header, _, Walk { ring, position }| {
-        if matches!(header, FrameHeader::Claimed { sender, .. } if sender == dead)
-            && void(lane, ring, area, position, header)
-        {
+        if matches!(header, FrameHeader::Claimed { sender, .. } if sender == dead) {
+            // Before it is void: afterwards nobody finds it.
             each(position);
+            void(ring, area, position, header);
         }
         Next::On
     })
@@ -130,13 +152,16 @@ pub(crate) fn give_up_of(
 
 impl Producer {
     /// Q2: stands where the producer before has left off.
-    fn refresh(&mut self) -> Result<(), RingCorrupt> {
+    fn refresh(&mut self, turn: &Held<'_>) -> Result<(), RingCorrupt> {
         let words = &self.lane.producing;
         // Edge `lane-locked`, by which the words are those of the last holder.
         let walk = Walk::from_word(words.cursor.load(Relaxed), &self.classes)?;
         (self.ring, self.position) = (walk.ring, walk.position);
+        if self.readers == Readers::Each {
+            // Consumers may stand behind a claim.
+            self.settled = Some(settle(&self.lane, &self.area, &self.classes, turn)?);
+        }
         self.start = self.lane.rings[usize::from(walk.ring.class)].start.load(Relaxed);
-        self.messages = words.messages.load(Relaxed);
         Ok(())
     }
 

@@ -33,6 +33,8 @@ pub(crate) struct Consumer {
     pub(super) messages: u64,
     /// It has passed what was no frame, which is room for the producer.
     passed: bool,
+    /// Whether the last look ended before what is claimed and not committed; looks that find a frame do not say.
+    is_blocked: bool,
     pub(super) classes: std::ops::RangeInclusive<u8>,
 }
 
@@ -169,6 +171,7 @@ impl Consumer {
             flushed: cursor.position,
             messages,
             passed: false,
+            is_blocked: false,
             lane,
             seat,
             area,
@@ -204,6 +207,7 @@ impl Consumer {
             return Ok(Some(frame));
         }
         if word == FrameHeader::Empty.to_word() {
+            self.is_blocked = false;
             // A frame's header and the end of a payload of up to 64 bytes are on two lines: have both on the way.
             self.area.prefetch(self.ring.offset(self.position + LINE));
             return Ok(None);
@@ -253,6 +257,7 @@ impl Consumer {
     /// The next committed frame after what `word`, which is neither a frame nor empty, says: C2.
     #[cold]
     fn peek_past(&mut self, mut word: u64) -> Result<Option<Frame>, RingCorrupt> {
+        self.is_blocked = false;
         if let Some(loan) = self.loan(self.position, word) {
             return Ok(Some(loan));
         }
@@ -262,12 +267,17 @@ impl Consumer {
         while hops < HOPS_MAX {
             hops += 1;
             match FrameHeader::from_word(word) {
-                Some(FrameHeader::Empty | FrameHeader::Claimed { .. }) => return Ok(None),
+                Some(FrameHeader::Empty) => return Ok(None),
+                Some(FrameHeader::Claimed { .. }) => {
+                    self.is_blocked = true;
+                    return Ok(None);
+                }
                 Some(void @ FrameHeader::Void { .. })
                     if let Some(bytes) = void.frame_bytes()
                         && bytes <= self.ring.to_end(self.position)
                         && self.position < POSITION_END =>
                 {
+                    padded = false;
                     self.position += bytes;
                     self.passed = true;
                     self.publish();
@@ -291,6 +301,11 @@ impl Consumer {
             }
         }
         Ok(None)
+    }
+
+    /// Whether the last look, which found nothing, says nothing of what stands behind a claim.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.is_blocked
     }
 
     /// Whether there was, since this was asked last, what the producer may wait for: it must be woken.

@@ -72,7 +72,7 @@ impl World {
         unsafe { segment.base().write_bytes(0, AREA_OFFSET + (2 << CLASSES.end())) };
         let lane: Shared<Lane> = Shared::at(segment, 0).unwrap();
         let area = Window::at(segment, AREA_OFFSET, 2 << CLASSES.end()).unwrap();
-        resize::found(&lane, *CLASSES.start(), Readers::One);
+        resize::found(&lane, *CLASSES.start(), Readers::One, false);
         Self {
             lane,
             area,

@@ -26,7 +26,7 @@ impl Spoilt {
     fn new(words: impl Iterator<Item = FrameHeader>) -> Self {
         let segment = Arc::new(Segment::create("test", 1 << 13).unwrap());
         let (lane, area) = (Shared::at(&segment, 0).unwrap(), Window::at(&segment, 1024, 4 << CLASS).unwrap());
-        resize::found(&lane, CLASS, Readers::One);
+        resize::found(&lane, CLASS, Readers::One, false);
         for (position, word) in (0..RING_BYTES).step_by(8).zip(words) {
             Ring::of(CLASS).word(&area, position).store(word.to_word(), Relaxed);
         }

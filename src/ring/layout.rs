@@ -43,12 +43,15 @@ pub(crate) struct Lane {
 pub(crate) struct Producing {
     /// [`crate::ring::word::Cursor`]; written by the producer only. The consumers' copies may be older, never newer.
     pub(crate) cursor: AtomicU64,
-    /// Messages committed, or, where producers share the lane, claimed. Read by telemetry, one commit late at most.
+    /// Messages committed. Read by telemetry, one commit late at most. Means nothing where producers share the lane.
     pub(crate) messages: AtomicU64,
     /// Of producers that share the lane: held while one claims room, and while it writes any of these words.
     pub(crate) lock: LaneLock,
-    /// Of these: claims that were given up. Written by who voids one.
-    pub(crate) voided: AtomicU64,
+    /// Of these: messages committed. Added to by each.
+    pub(crate) committed: AtomicU64,
+    /// Of these: [`crate::ring::word::Cursor`] up to which nothing is claimed and not committed; 0 in a lane that is not
+    /// shared by producers. Written under the lock.
+    pub(crate) settled: AtomicU64,
 }
 
 /// What a consumer writes with every message; on lines of its own.
@@ -137,9 +140,10 @@ impl Lane {
         &self.consumers[SEATS]
     }
 
-    /// Messages that have a place in the lane, and were not given up.
+    /// Messages committed.
     pub(crate) fn sent_messages(&self) -> u64 {
-        self.producing.messages.load(Relaxed).wrapping_sub(self.producing.voided.load(Relaxed))
+        let Producing { messages, committed, settled, .. } = &self.producing;
+        if settled.load(Relaxed) == 0 { messages.load(Relaxed) } else { committed.load(Relaxed) }
     }
 }
 
@@ -150,7 +154,13 @@ impl Lane {
         let word = || AtomicU64::new(0);
         let side = || Side { cursor: word(), messages: word(), missed: word(), hand: word() };
         Self {
-            producing: Producing { cursor: word(), messages: word(), lock: LaneLock::free(), voided: word() },
+            producing: Producing {
+                cursor: word(),
+                messages: word(),
+                lock: LaneLock::free(),
+                committed: word(),
+                settled: word(),
+            },
             taking: Taking {
                 lock: LaneLock::free(),
                 cursor: word(),

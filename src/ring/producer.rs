@@ -14,7 +14,7 @@ use crate::shm::window::{Shared, Window};
 #[derive(Debug)]
 pub(crate) struct Producer {
     pub(super) lane: Shared<Lane>,
-    area: Window,
+    pub(super) area: Window,
     pub(super) ring: Ring,
     /// Where this producer's ring began: bytes before it do not count against the ring.
     pub(super) start: u64,
@@ -24,12 +24,14 @@ pub(crate) struct Producer {
     consumer_seen: u64,
     /// Frames may end here without another look: before the ring's end, and so that a word fits behind them.
     limit: u64,
-    pub(super) messages: u64,
+    messages: u64,
     /// The batch that is being written, from its first frame on.
     batch: Option<Batch>,
     pub(super) classes: std::ops::RangeInclusive<u8>,
-    readers: Readers,
+    pub(super) readers: Readers,
     when_full: WhenFull,
+    /// Where producers share the lane: up to where none of them has claimed what it has not committed.
+    pub(super) settled: Option<u64>,
 }
 
 /// Frames that stand in the ring behind a first one whose header is still 0.
@@ -91,6 +93,7 @@ impl Producer {
             classes,
             readers,
             when_full,
+            settled: None,
         };
         producer.walk()?;
         Ok(producer)
@@ -192,7 +195,7 @@ impl Producer {
                 Released::Changing => return Err(RingFull),
                 Released::Shared => self.collect(bytes, on_event).ok_or(RingFull)?,
             },
-            Readers::Each => self.slowest(bytes, on_event),
+            Readers::Each => self.slowest(bytes, on_event).min(self.settled.unwrap_or(u64::MAX)),
         };
         // A consumer ahead of us is a lie; it gets no room out of it.
         if seen <= self.position {

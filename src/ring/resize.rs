@@ -18,8 +18,8 @@ pub(crate) enum Offered {
     Already,
 }
 
-/// Gives an unused lane its first ring, already backed with memory.
-pub(crate) fn found(lane: &Lane, class: u8, readers: Readers) {
+/// Gives an unused lane its first ring, already backed with memory. `is_shared` says whether producers share it.
+pub(crate) fn found(lane: &Lane, class: u8, readers: Readers, is_shared: bool) {
     let first = Cursor { class, position: 0 }.to_word();
     let slot = &lane.rings[usize::from(class)];
     slot.start.store(0, Relaxed);
@@ -29,6 +29,7 @@ pub(crate) fn found(lane: &Lane, class: u8, readers: Readers) {
         lane.consumer().cursor.store(first, Relaxed);
     }
     lane.taking.cursor.store(first, Relaxed);
+    lane.producing.settled.store(if is_shared { first } else { 0 }, Relaxed);
     lane.producing.cursor.store(first, Relaxed);
 }
 
@@ -71,7 +72,10 @@ pub(crate) fn released(lane: &Lane, readers: Readers) -> Cursor {
         Readers::Each => {
             // Before the consumers are looked at: who joins later stands there or further on.
             let published = Cursor::from_word(lane.producing.cursor.load(Acquire)); // edge `published`, reading end
-            followers::slowest(lane).unwrap_or(published)
+            let slowest = followers::slowest(lane).unwrap_or(published);
+            // Where producers share the lane, consumers may stand behind what is claimed still.
+            let settled = Cursor::from_word(lane.producing.settled.load(Relaxed));
+            if settled.class != 0 && settled.position < slowest.position { settled } else { slowest }
         }
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Taker {
     lane: Shared<Lane>,
     area: Window,
     seat: u8,
-    /// Whether the last look failed to get the lock.
+    /// Whether the last look failed to get the lock, or ended before a claim.
     busy: bool,
     /// Somebody failed to get the lock while this taker had it, or can be given something back that it has passed.
     awaited: bool,
@@ -99,14 +99,18 @@ impl Taker {
             return Ok(()); // T1
         };
         self.busy = false;
-        let (mut taken, mut passed_done) = (0, false);
+        let (mut taken, mut passed_done, mut is_blocked) = (0, false, false);
         let walked = Walk::from_word(taking.cursor.load(Relaxed), &self.classes).and_then(|mut walk| {
             let outcome =
                 walk_frames(&mut walk, None, &self.area, &self.classes, |header, word, Walk { ring, position }| {
                     let (len, is_loan) = match header {
                         FrameHeader::Data { len } => (len, false),
                         FrameHeader::Loan { len } if loans => (len, true),
-                        FrameHeader::Loan { .. } | FrameHeader::Claimed { .. } => return Next::Here,
+                        FrameHeader::Loan { .. } => return Next::Here,
+                        FrameHeader::Claimed { .. } => {
+                            is_blocked = true;
+                            return Next::Here;
+                        }
                         FrameHeader::Done { .. } | FrameHeader::Void { .. } => {
                             passed_done = true;
                             return Next::On;
@@ -123,6 +127,7 @@ impl Taker {
             taking.messages.store(taking.messages.load(Relaxed).wrapping_add(taken as u64), Relaxed);
             outcome
         });
+        self.busy = is_blocked && taken == 0;
         self.awaited |= lock.unlock().0 | passed_done;
         // What stands behind good frames is for the next look.
         if taken > 0 { Ok(()) } else { walked }
@@ -150,7 +155,7 @@ impl Taker {
         &self.area
     }
 
-    /// Whether the last look found somebody else at the lane: then it says nothing of what is there.
+    /// Whether the last look found somebody else at the lane, or a claim: then it says nothing of what is there.
     pub(crate) fn is_busy(&self) -> bool {
         self.busy
     }

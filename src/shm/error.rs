@@ -89,6 +89,12 @@ pub enum ShmError {
         /// The process that made the handle.
         owner: u32,
     },
+    /// Somebody is at a lane and does not go on: stopped, or not keeping the protocol.
+    #[error("lane {lane} is held by a process that does not go on: if one is stopped, let it go on or end it")]
+    Held {
+        /// The lane.
+        lane: usize,
+    },
     /// A system call failed.
     #[error("{call} failed: {source}")]
     Os {

@@ -1,5 +1,7 @@
 //! Producers that share a lane: steps Q1 to Q6 and Q8.
 
+use std::time::Duration;
+
 use loom::sync::Arc;
 use loom::thread;
 
@@ -12,7 +14,8 @@ use crate::ring::consumer::Consumer;
 use crate::ring::lock::Holder;
 use crate::ring::producer::{Producer, Reservation, RingFull};
 use crate::ring::word::FrameHeader;
-use crate::ring::{Readers, WhenFull};
+use crate::ring::{Event, Readers, WhenFull};
+use crate::sync::eventcount::EventCount;
 
 struct Sender {
     producer: Producer,
@@ -178,5 +181,33 @@ fn what_is_given_up_leaves_nothing_behind() {
         sender.await_claim(8);
         assert!(sender.claimant.give_up());
         reading.join().unwrap();
+    });
+}
+
+#[test]
+fn who_sleeps_for_its_turn_is_woken() {
+    model(3, || {
+        let model = Model::new();
+        let event = Arc::new(EventCount::default());
+        let mut sender = model.sender(0);
+        let other = thread::spawn({
+            let (mut sender, event) = (model.sender(1), event.clone());
+            move || {
+                // As a sender waits for room.
+                while event.park(Duration::from_secs(3600), || sender.claim(8).ok()).is_none() {
+                    if sender.claim(8).is_ok() {
+                        break;
+                    }
+                }
+            }
+        });
+        let claimed = sender.claimant.claim(&mut sender.producer, 8, |what| {
+            if matches!(what, Event::TurnAwaited) {
+                event.notify();
+            }
+        });
+        // If it was not its turn, the other had it and does not sleep.
+        drop(claimed);
+        other.join().unwrap();
     });
 }

@@ -31,7 +31,7 @@ impl Model {
         let area = Window::filled(256, stale);
         // A ring's memory is zero when it is founded, and stale from the second lap on; only its first word matters.
         area.word(1 << SMALL).store(0, Relaxed);
-        resize::found(&lane, SMALL, Readers::One);
+        resize::found(&lane, SMALL, Readers::One, false);
         Self { lane, area }
     }
 
