@@ -262,7 +262,10 @@ impl Sink<Vec<u8>> for AsyncSender {
         assert!(this.unsent.is_none(), "start_send before poll_ready was ready");
         // What can be refused for good is refused here and not at the flush; a full channel is for the flush.
         match this.sender.poll_reserve(message.len()) {
-            None => this.unsent = Some(message),
+            None => {
+                this.sender.free_spare();
+                this.unsent = Some(message);
+            }
             Some(outcome) => this.sender.claimed(outcome?).commit_copy(&message),
         }
         Ok(())

@@ -106,11 +106,11 @@ fn ready_ring(core: &Core, lock: &StructureLock<'_>, number: usize) -> Result<Pr
     if is_new {
         core.back_ring(lane, class)?;
         found(&words, class, core.readers(), core.is_in_one_order());
-        core.leave_new_lane(lock, &words);
     }
     if lane >= core.lanes_used() {
         // Also if another founded it and died: nobody has met it yet.
         core.follow_new_lane(lock, &words);
+        core.leave_new_lane(lock, &words);
     }
     let producer = if core.is_in_one_order() {
         core.await_turn(lock, |_turn| core.producer(lane))??

@@ -15,6 +15,8 @@ use crate::sync::wait::WaitPoint;
 
 /// Tries, with a yield after each, to leave a lane that is becoming shared in good order.
 const SETTLES_MAX: u32 = 10_000;
+/// Of these, those between two looks whether that is because somebody has died.
+const SETTLES_BETWEEN_LOOKS: u32 = 100;
 
 /// A lane, as a receiver sees it.
 #[derive(Debug)]
@@ -148,14 +150,43 @@ impl ReceiverLane {
         self.core.receiver_wait.event.notify();
     }
 
-    /// A3, if it can be done now; else the next look does it.
+    /// A3, as far as it can be done now; what is released is done with, unless whoever has the lane shared stands still.
     #[cold]
-    pub(super) fn settle(&mut self) {
-        if let Reader::Alone(alone) = &mut self.reader
-            && let Some(taker) = alone.settle(None)
-        {
-            self.compete(taker);
+    fn settle(&mut self) {
+        let Reader::Alone(alone) = &mut self.reader else { return };
+        for tries in 0..SETTLES_MAX {
+            if alone.finish() {
+                break;
+            }
+            if tries % SETTLES_BETWEEN_LOOKS == SETTLES_BETWEEN_LOOKS - 1 {
+                self.core.share_changing_lanes();
+            }
+            std::thread::yield_now();
         }
+        if let Some(taker) = alone.settle(None) {
+            self.compete(taker);
+        } else {
+            self.core.wake_for_done(&self.sender_wait);
+        }
+    }
+
+    /// Leaves a frame that was peeked, as the one that comes next; false if it is still in hand.
+    pub(super) fn leave(&mut self, frame: Frame) -> bool {
+        let is_left = match &mut self.reader {
+            Reader::Competing(taker) => taker.give_back(frame),
+            Reader::Alone(alone) => {
+                if !alone.leave() {
+                    self.settle();
+                }
+                return true;
+            }
+            _ => return true,
+        };
+        if is_left {
+            self.core.receiver_wait.event.notify();
+        }
+        self.wake_awaited();
+        is_left
     }
 
     /// Reads the lane no more.
@@ -183,6 +214,11 @@ impl ReceiverLane {
     #[inline]
     pub(super) fn payload(&self, frame: Frame) -> &[u8] {
         self.payloads.of(frame)
+    }
+
+    /// Whether what was released here may be taken for this receiver's still.
+    pub(super) fn is_unsettled(&self) -> bool {
+        matches!(&self.reader, Reader::Alone(alone) if alone.is_unsettled())
     }
 
     /// Gives the bytes of the frame peeked last back to the sender.
@@ -265,15 +301,12 @@ impl ReceiverLane {
 
 impl Drop for ReceiverLane {
     fn drop(&mut self) {
-        if let Reader::Alone(alone) = &mut self.reader
+        if !self.core.membership.is_inherited()
+            && let Reader::Alone(alone) = &self.reader
             && alone.is_unsettled()
         {
             // Else what it was done with would be given to another, as if it had died.
-            let settled = (0..SETTLES_MAX).find_map(|_| alone.settle(None).or_else(yield_now));
-            if settled.is_some() {
-                self.core.wake_for_done(&self.sender_wait);
-                self.core.receiver_wait.event.notify();
-            }
+            self.settle();
         }
     }
 }

@@ -79,8 +79,10 @@ impl Lanes {
     pub(super) fn release_loan(&mut self, lane: usize, frame: Frame, block: usize) {
         self.slab().end_read(block);
         self.all[lane].release(frame);
-        // Where others get it, too, a sender frees it when all have released it.
-        let freed = !self.is_shared() && self.slab().free(block, in_flight(lane, frame.position()));
+        // Where others get it, too, a sender frees it when all have released it. What may be taken for in hand still is freed by
+        // who clears this one's seat, or takes the lane over.
+        let is_own = !self.is_shared() && !self.all[lane].is_unsettled();
+        let freed = is_own && self.slab().free(block, in_flight(lane, frame.position()));
         if freed || self.is_shared() {
             self.core.notify_senders();
         }
@@ -214,15 +216,8 @@ impl Lanes {
     /// Leaves a frame that was peeked in the lane, as the one that comes next.
     pub(super) fn leave(&mut self, lane: usize, frame: Frame) {
         self.next = lane;
-        let number = lane;
-        let lane = &mut self.all[lane];
-        if let Reader::Competing(taker) = &mut lane.reader {
-            if taker.give_back(frame) {
-                lane.core.receiver_wait.event.notify();
-            } else {
-                self.left = Some((number, frame));
-            }
+        if !self.all[lane].leave(frame) {
+            self.left = Some((lane, frame));
         }
-        lane.wake_awaited();
     }
 }

@@ -104,7 +104,10 @@ fn reclaim_lane(core: &Core, lock: &StructureLock<'_>, lane: usize) -> Result<()
         core.collect(lock, lane)?;
     }
     if core.is_in_one_order() {
-        let _later_if_somebody_is_at_it = core.in_turn(lock, |_| ())?;
+        // While somebody is at it, it is not known what can be given back.
+        if core.in_turn(lock, |_| ())?.is_none() {
+            return Ok(());
+        }
     }
     let words = core.lane(lane)?;
     for passed in resize::reclaimable(&words, core.readers()) {

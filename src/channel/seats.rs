@@ -34,6 +34,10 @@ impl Seat {
             let word = seat.load(Acquire);
             let is_dead = word != 0 && core.participants.sweep(place::receiver_of(word))?;
             if word == 0 || (is_dead && core.clear_seat(&lock, number, word)?) {
+                if is_dead && core.is_nobody_seated() {
+                    // Whoever dies from here on, before it has the seat, leaves no place that looks taken.
+                    core.settle_place(Some(word));
+                }
                 core.seat_in_lanes(&lock, number)?;
                 if core.readers() == Readers::Each {
                     // Closed until it has joined: who dies meanwhile has left its word, and is swept (V8).
@@ -96,6 +100,10 @@ impl Drop for Seat {
 }
 
 impl Core {
+    fn is_nobody_seated(&self) -> bool {
+        self.control.seats.iter().all(|seat| seat.load(Acquire) == 0)
+    }
+
     /// V7: says in the receivers' place whether any of the seats takes messages, and wakes the senders if none does. If the last
     /// of them has died, and was `dead`, there may come another.
     fn settle_place(&self, dead: Option<u64>) {
@@ -203,10 +211,12 @@ impl Core {
             let Some(held) = words.taking.lock.lock_or_take_from(dead, Holder::Resizer) else { return Ok(false) };
             // A lane that cannot be read has nothing to give back.
             if alone::seat(&words) == Some(number) && !alone::share(&words, &area, &self.classes(), &held) {
-                let _nobody_was_served = held.unlock();
+                let _all_are_woken = held.unlock();
+                self.wake_lane(lane)?;
                 return Ok(false);
             }
-            let mut some = false;
+            // Also a producer that found the lane changing.
+            let mut some = alone::seat(&words).is_none();
             let _spoilt = taker::give_back_of(&words, &area, &self.classes(), &held, number, || some = true);
             self.free_blocks_done(lane, &words, &area, &held);
             if held.unlock().0 || some {

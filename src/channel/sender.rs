@@ -235,7 +235,11 @@ impl Sender {
     fn find_room(&mut self, len: usize, deadline_ns: Option<u64>) -> Result<Room, SendError> {
         match self.try_reserve(len) {
             Err(TrySendError::Full) => self.wait_for_room(len, deadline_ns),
-            other => Ok(other?),
+            Err(error) => {
+                self.free_spare();
+                Err(error.into())
+            }
+            Ok(room) => Ok(room),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::ring::lock::{Held, Holder};
 use crate::ring::{Readers, WhenFull, alone, taker};
 use crate::shm::error::ShmError;
 
-/// Pause between looks at a lane that somebody is at, and how many such before it is given up.
+/// Pause between looks at a lane that somebody is at, and how many such, at most, before it is given up.
 const PAUSE: Duration = Duration::from_millis(1);
 const PAUSES_MAX: u32 = 500;
 
@@ -28,8 +28,9 @@ impl Core {
             return Ok(());
         }
         let is_alone = !self.is_anybody_seated_but(lock, number)?;
+        self.free_of_dead_senders(lock)?;
         for lane in 0..self.ring_lanes() {
-            self.at_lane(lock, lane, |words, held| {
+            self.at_lane(lock, lane, PAUSES_MAX, |words, held| {
                 let (area, classes) = (self.area(lane)?, self.classes());
                 if let Some(seat) = alone::seat(words)
                     && !(is_alone && alone::leave_to(words, &area, &classes, held, number))
@@ -51,13 +52,15 @@ impl Core {
         Ok(())
     }
 
-    /// Leaves a lane that was founded just now to the receiver that is there alone.
+    /// Leaves a lane that no receiver has met yet to the one that is there alone, if there is one.
     pub(crate) fn leave_new_lane(&self, _lock: &StructureLock<'_>, lane: &Lane) {
         let mut seated = (0u8..).zip(&self.control.seats).filter(|(_, seat)| seat.load(Acquire) != 0);
-        if self.may_be_alone()
-            && let (Some((number, _)), None) = (seated.next(), seated.next())
-        {
-            alone::leave_new_to(lane, number);
+        if self.may_be_alone() {
+            let only = match (seated.next(), seated.next()) {
+                (Some((number, _)), None) => Some(number),
+                _ => None,
+            };
+            alone::leave_new_to(lane, only);
         }
     }
 
@@ -67,21 +70,27 @@ impl Core {
             if self.lane(lane).is_ok_and(|words| alone::is_changing(&words))
                 && let Ok(Some(lock)) = self.try_lock_structure()
             {
-                let _the_next_look_will_do = self.share_under(&lock, lane);
+                let _the_next_look_will_do = self.share_under(&lock, lane, 0);
             }
         }
     }
 
     /// Has a lane shared, by the receiver that is alone there.
     pub(crate) fn share_lane(&self, lane: usize) -> Result<(), ShmError> {
-        self.share_under(&self.lock_structure()?, lane)
+        self.share_under(&self.lock_structure()?, lane, PAUSES_MAX)
     }
 
-    fn share_under(&self, lock: &StructureLock<'_>, lane: usize) -> Result<(), ShmError> {
-        self.at_lane(lock, lane, |words, held| {
+    fn share_under(&self, lock: &StructureLock<'_>, lane: usize, pauses: u32) -> Result<(), ShmError> {
+        self.free_of_dead_senders(lock)?;
+        self.at_lane(lock, lane, pauses, |words, held| {
             let shared = alone::share(words, &self.area(lane)?, &self.classes(), held);
             if shared { Ok(()) } else { Err(unfenced()) }
         })
+    }
+
+    /// Where senders share a lane: none of the dead is at it any more.
+    fn free_of_dead_senders(&self, lock: &StructureLock<'_>) -> Result<(), ShmError> {
+        if self.is_in_one_order() { self.settle_under(lock) } else { Ok(()) }
     }
 
     /// Whether a receiver has another seat than that; of the dead what they had is given back first.
@@ -101,10 +110,11 @@ impl Core {
         &self,
         _lock: &StructureLock<'_>,
         lane: usize,
+        pauses: u32,
         act: impl FnOnce(&Lane, &Held<'_>) -> Result<T, ShmError>,
     ) -> Result<T, ShmError> {
         let words = self.lane(lane)?;
-        let mut pauses = 0..PAUSES_MAX;
+        let mut pauses = 0..pauses;
         let held = loop {
             if let Some(held) = words.taking.lock.lock_or_take_from(&self.dead_at_lane(&words)?, Holder::Resizer) {
                 break held;

@@ -12,9 +12,12 @@ use crate::ring::word::{Cursor, FrameHeader};
 use crate::shm::window::{Shared, Window};
 use crate::sync::fences;
 
-/// Bit of [`crate::ring::layout::Shape::sole`] that says that the lane is becoming shared. Else it is 0 if the lane is shared,
-/// or the seat of who is alone, and 1.
+/// Bits of [`crate::ring::layout::Shape::sole`]: the seat of who is alone, and 1; or 0 if the lane is shared.
+const WHO: u64 = 0xff;
+/// The bit that says that the lane is becoming shared.
 const CHANGING: u64 = 1 << 8;
+/// The bits above count how often the lane was left to one, so that no two times are taken for each other.
+const TIME: u64 = 1 << 9;
 
 /// The consumer that is alone.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub(crate) struct Alone {
     word: u64,
     /// Frames that it was done with and that others may take for its own still.
     unsettled: Vec<Frame>,
+    /// Those of them that were done with one by one.
+    late: u64,
     /// Whether the last look found the lane becoming shared.
     busy: bool,
 }
@@ -45,11 +50,12 @@ impl Alone {
         classes: &std::ops::RangeInclusive<u8>,
         seat: u8,
     ) -> Option<Result<Self, RingCorrupt>> {
-        let word = word_of(seat);
-        // Relaxed: who is named has named itself, or has met the lane by `lane-founded` since.
-        (lane.shape.sole.load(Relaxed) == word).then(|| {
+        // Relaxed: who is named has named itself, or has met the lane by `lane-founded` since. Also if the lane is becoming
+        // shared: only then it is settled for this one.
+        let word = lane.shape.sole.load(Relaxed) & !CHANGING;
+        (word & WHO == u64::from(seat) + 1).then(|| {
             let consumer = Consumer::attach(lane.clone(), area.clone(), classes.clone(), ALONE)?;
-            Ok(Self { consumer, word, unsettled: Vec::new(), busy: false })
+            Ok(Self { consumer, word, unsettled: Vec::new(), late: 0, busy: false })
         })
     }
 
@@ -124,35 +130,50 @@ impl Alone {
         !self.unsettled.is_empty()
     }
 
+    /// A3, the beginning: is done with what others take for its own, in any order, as any of many. False while the lane is
+    /// becoming shared.
+    pub(crate) fn finish(&mut self) -> bool {
+        let Consumer { lane, area, .. } = &self.consumer;
+        // Edge `shared`, reading end.
+        if lane.shape.sole.load(Acquire) & CHANGING != 0 {
+            return false;
+        }
+        // A frame that is taken is never passed, whatever others are done with meanwhile.
+        let released = Cursor::from_word(lane.consumer().cursor.load(Relaxed)).position;
+        for frame in self.unsettled.drain(..).filter(|frame| frame.position() >= released) {
+            done(area, frame);
+            self.late += 1;
+        }
+        true
+    }
+
     /// A3, if the lane is shared by now and nobody is at it. `in_hand` is the frame that was peeked last, if it is not released.
     pub(crate) fn settle(&mut self, in_hand: Option<Frame>) -> Option<Taker> {
-        let Consumer { lane, area, classes, messages, .. } = &self.consumer;
         self.busy = true;
-        // Relaxed: who has the lock next sees what U has done under it.
-        if lane.shape.sole.load(Relaxed) & CHANGING != 0 {
+        if !self.finish() {
             return None;
         }
-        let seat = (self.word - 1) as u8;
+        let Consumer { lane, area, classes, messages, .. } = &self.consumer;
+        let seat = ((self.word & WHO) - 1) as u8;
         let lock = lane.taking.lock.try_lock(Holder::Seat(seat))?;
-        let released = Cursor::from_word(lane.consumer().cursor.load(Relaxed)).position;
-        let mut late = 0;
-        for &frame in self.unsettled.iter().filter(|frame| frame.position() >= released) {
-            done(area, frame);
-            late += 1;
-        }
-        self.unsettled.clear();
-        let taking = &lane.taking;
-        let uncounted = messages.wrapping_sub(late).wrapping_sub(taking.alone_messages.load(Relaxed));
-        taking.alone_messages.store(messages.wrapping_sub(late), Relaxed);
+        let (taking, passed) = (&lane.taking, messages.wrapping_sub(self.late));
+        let uncounted = passed.wrapping_sub(taking.alone_messages.load(Relaxed));
+        taking.alone_messages.store(passed, Relaxed);
         taking.messages.store(taking.messages.load(Relaxed).wrapping_add(uncounted), Relaxed);
         if in_hand.is_none() {
             let _what_is_spoilt_stays = give_back_of(lane, area, classes, &lock, seat, || {});
         }
         let taker = Taker::attach(lane.clone(), area.clone(), classes.clone(), seat).ok();
-        // Somebody may have seen these frames as out.
         let _all_are_woken_in_any_case = lock.unlock();
         self.busy = false;
         taker
+    }
+
+    /// Has nothing in hand that it has not released. False if the lane is shared: then it must be settled.
+    pub(crate) fn leave(&self) -> bool {
+        self.consumer.lane.alone().hand.store(self.consumer.cursor(), Relaxed);
+        fences::light(); // edge `sole`
+        self.is_alone()
     }
 
     /// Whether the last look found the lane becoming shared: then it says nothing of what is there.
@@ -173,14 +194,16 @@ impl Alone {
     }
 }
 
-fn word_of(seat: u8) -> u64 {
-    u64::from(seat) + 1
+/// What `sole` says next, of a consumer that is alone.
+fn next_word(lane: &Lane, seat: u8) -> u64 {
+    let times = lane.shape.sole.load(Relaxed) & !(TIME - 1);
+    times.wrapping_add(TIME) | (u64::from(seat) + 1)
 }
 
 /// Whether one consumer is alone at the lane, or was until now.
 #[inline]
 pub(crate) fn is_alone(lane: &Lane) -> bool {
-    lane.shape.sole.load(Relaxed) != 0
+    lane.shape.sole.load(Relaxed) & WHO != 0
 }
 
 /// Whether the lane is becoming shared, or whoever had it shared has died.
@@ -190,7 +213,7 @@ pub(crate) fn is_changing(lane: &Lane) -> bool {
 
 /// The seat of that one.
 pub(crate) fn seat(lane: &Lane) -> Option<u8> {
-    ((lane.shape.sole.load(Relaxed) & !CHANGING) as u8).checked_sub(1)
+    ((lane.shape.sole.load(Relaxed) & WHO) as u8).checked_sub(1)
 }
 
 /// Where the frames begin that are not given back to the producer. Exact for who has the lane's lock, or the structure lock.
@@ -213,7 +236,7 @@ pub(crate) enum Released {
 /// U4.
 pub(crate) fn released(lane: &Lane) -> Released {
     let sole = lane.shape.sole.load(Relaxed);
-    if sole == 0 {
+    if sole & WHO == 0 {
         return Released::Shared;
     }
     // Edge `released`, reading end.
@@ -250,28 +273,30 @@ pub(crate) fn leave_to(
     if !is_alone(lane) {
         let (taking, alone) = (&lane.taking, lane.alone());
         alone.messages.store(taking.messages.load(Relaxed).wrapping_sub(taking.returned.load(Relaxed)), Relaxed);
-        alone.cursor.store(start, Relaxed);
+        // Edge `released`, writing end, for all who were done before.
+        alone.cursor.store(start, Release);
     }
     lane.alone().hand.store(start, Relaxed);
-    lane.shape.sole.store(word_of(seat), Relaxed);
+    lane.shape.sole.store(next_word(lane, seat), Relaxed);
     true
 }
 
-/// As [`leave_to`], for a lane that was founded just now.
-pub(crate) fn leave_new_to(lane: &Lane, seat: u8) {
+/// As [`leave_to`], for a lane that no receiver has met yet; without a seat it is shared.
+pub(crate) fn leave_new_to(lane: &Lane, seat: Option<u8>) {
     let start = lane.consumer().cursor.load(Relaxed);
     lane.alone().cursor.store(start, Relaxed);
     lane.alone().hand.store(start, Relaxed);
-    lane.shape.sole.store(word_of(seat), Relaxed);
+    lane.shape.sole.store(seat.map_or(0, |seat| next_word(lane, seat)), Relaxed);
 }
 
 /// U1 to U3, under the structure lock: from here on the lane is shared. False if other processes cannot be made to see it.
 pub(crate) fn share(lane: &Lane, area: &Window, classes: &std::ops::RangeInclusive<u8>, _lock: &Held<'_>) -> bool {
     let Some(seat) = seat(lane) else { return true };
     let sole = &lane.shape.sole;
-    sole.store(word_of(seat) | CHANGING, Relaxed); // U1
+    let word = sole.load(Relaxed) & !CHANGING;
+    sole.store(word | CHANGING, Relaxed); // U1
     if !fences::heavy() {
-        sole.store(word_of(seat), Relaxed);
+        sole.store(word, Relaxed);
         return false;
     }
     let (taking, alone) = (&lane.taking, lane.alone());
@@ -304,6 +329,6 @@ pub(crate) fn share(lane: &Lane, area: &Window, classes: &std::ops::RangeInclusi
     taking.alone_messages.store(released, Relaxed);
     let counted = released.wrapping_add(taken).wrapping_add(taking.returned.load(Relaxed));
     taking.messages.store(counted, Relaxed);
-    sole.store(0, Relaxed);
+    sole.store(word & !WHO, Release); // edge `shared`, writing end
     true
 }

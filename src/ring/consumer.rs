@@ -263,7 +263,7 @@ impl Consumer {
         }
         // An honest lane has at most a pad and a move before a frame, each further pair needs another move; and what is void
         // is less than a ring.
-        let (mut padded, mut hops, void_end) = (false, 1, self.position + self.ring.bytes());
+        let (mut padded, mut hops, mut void_end) = (false, 1, self.position + self.ring.bytes());
         while hops < HOPS_MAX {
             hops += 1;
             match FrameHeader::from_word(word) {
@@ -289,6 +289,7 @@ impl Consumer {
                 }
                 Some(FrameHeader::Closed { class }) if class != self.ring.class && self.classes.contains(&class) => {
                     padded = false;
+                    void_end = self.position + Ring::of(class).bytes();
                     self.ring = Ring::of(class);
                     self.flushed = self.position;
                     self.publish(); // edge `passed`, writing end
@@ -300,6 +301,7 @@ impl Consumer {
                 return Ok(Some(frame));
             }
         }
+        self.is_blocked = true;
         Ok(None)
     }
 

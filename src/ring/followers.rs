@@ -46,8 +46,12 @@ pub(crate) fn slowest(lane: &Lane) -> Option<Cursor> {
     let words = lane.consumers.iter().map(|consumer| consumer.cursor.load(Acquire)); // edge `released`, reading end
     let cursors = words.filter(|&word| word != 0).map(|word| Cursor::from_word(word & !HELD));
     // Where two stand at one position in two rings, the one whose ring is older is behind.
-    let epoch = |class: u8| lane.rings.get(usize::from(class)).map_or(0, |ring| ring.state.load(Relaxed));
-    cursors.min_by_key(|cursor| (cursor.position, epoch(cursor.class)))
+    cursors.min_by_key(|cursor| (cursor.position, epoch(lane, cursor.class)))
+}
+
+/// Which ring of the lane that of `class` is: later ones are more.
+pub(crate) fn epoch(lane: &Lane, class: u8) -> u64 {
+    lane.rings.get(usize::from(class)).map_or(0, |ring| ring.state.load(Relaxed))
 }
 
 /// Messages that the consumer has released that has released the fewest; all, if there is no consumer.

@@ -75,7 +75,8 @@ pub(crate) fn released(lane: &Lane, readers: Readers) -> Cursor {
             let slowest = followers::slowest(lane).unwrap_or(published);
             // Where producers share the lane, consumers may stand behind what is claimed still.
             let settled = Cursor::from_word(lane.producing.settled.load(Relaxed));
-            if settled.class != 0 && settled.position < slowest.position { settled } else { slowest }
+            let age = |cursor: Cursor| (cursor.position, followers::epoch(lane, cursor.class));
+            if settled.class != 0 && age(settled) < age(slowest) { settled } else { slowest }
         }
     }
 }

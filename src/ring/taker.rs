@@ -99,6 +99,12 @@ impl Taker {
             return Ok(()); // T1
         };
         self.busy = false;
+        if alone::is_alone(&self.lane) {
+            // Whoever had it shared has died about it.
+            self.busy = true;
+            self.awaited |= lock.unlock().0;
+            return Ok(());
+        }
         let (mut taken, mut passed_done, mut is_blocked) = (0, false, false);
         let walked = Walk::from_word(taking.cursor.load(Relaxed), &self.classes).and_then(|mut walk| {
             let outcome =
@@ -142,6 +148,10 @@ impl Taker {
     /// Gives a taken frame back, to be the next one that is taken; false if another consumer is at it.
     pub(crate) fn give_back(&mut self, frame: Frame) -> bool {
         let Some(lock) = self.lane.taking.lock.try_lock(Holder::Seat(self.seat)) else { return false };
+        if alone::is_alone(&self.lane) {
+            self.awaited |= lock.unlock().0;
+            return false;
+        }
         rewind(&self.lane, Walk { ring: frame.ring(), position: frame.position() });
         let header = frame.ring().word(&self.area, frame.position());
         return_frame(&self.lane, header, frame.len, frame.is_loan());
@@ -163,9 +173,10 @@ impl Taker {
     /// What is taken and not done; `None` if somebody else is at the lane.
     pub(crate) fn out(&mut self) -> Option<Out> {
         let lock = self.lane.taking.lock.try_lock(Holder::Seat(self.seat))?;
+        let is_shared = !alone::is_alone(&self.lane);
         let out = out(&self.lane, &self.area, &self.classes, &lock, self.seat);
         self.awaited |= lock.unlock().0;
-        Some(out)
+        is_shared.then_some(out)
     }
 
     /// Whether there was, since this was asked last, what others may sleep for: all who wait for the lane must be woken.

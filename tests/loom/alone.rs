@@ -52,7 +52,9 @@ impl First {
             }
             Look::Frame(frame) => {
                 let value = alone.read_word(frame);
-                alone.release(frame);
+                if !alone.release(frame) {
+                    alone.finish();
+                }
                 Some(value)
             }
         }
