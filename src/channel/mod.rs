@@ -11,6 +11,8 @@ mod core;
 mod deaths;
 mod error;
 mod guard;
+#[cfg(test)]
+mod handover;
 mod held;
 mod joining;
 mod lane;

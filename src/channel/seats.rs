@@ -165,6 +165,10 @@ impl Core {
                 self.settle_place(Some(word));
             }
         }
+        if place::is_open(self.control.receiver.load(Acquire)) && self.is_nobody_seated() {
+            // Whoever cleared the last seat has died since. Who takes one has it before it opens the place.
+            self.settle_place(Some(self.control.receiver_died.load(Relaxed)));
+        }
     }
 
     /// Whether the receiver in a seat may have frames that it has taken and is not done with.
@@ -225,7 +229,12 @@ impl Core {
             self.free_released(lane)?;
         }
         self.free_blocks(|owner| owner == place::receiver_of(word));
-        let cleared = self.control.seats[usize::from(number)].compare_exchange(word, 0, AcqRel, Relaxed).is_ok();
+        let seats = &self.control.seats;
+        if (0u8..).zip(seats).all(|(other, seat)| other == number || seat.load(Acquire) == 0) {
+            // Before the seat is: who finds nobody seated in a place that is open finishes what was begun here.
+            self.control.receiver_died.store(place::receiver_of(word), Relaxed);
+        }
+        let cleared = seats[usize::from(number)].compare_exchange(word, 0, AcqRel, Relaxed).is_ok();
         self.wake_senders();
         Ok(cleared)
     }
