@@ -195,6 +195,9 @@ fn the_ring_is_resized_while_senders_take_turns() {
     }
     sending.into_iter().for_each(|sender| sender.join().unwrap());
     assert!(resized > 10, "{resized}");
+    assert_eq!(channel.capacity(), 0, "no sender is left");
+    let _sender = channel.sender().unwrap();
+    assert_eq!(channel.capacity(), channel.view().lanes[0].ring_bytes);
     assert!(channel.view().lanes[0].epoch > 1);
     assert!(channel.view().lanes[1..].iter().all(|lane| lane.ring_bytes == 0));
 }

@@ -128,7 +128,8 @@ impl Channel {
         Ok(Self { core: Arc::new(core) })
     }
 
-    /// Attaches a sender. Its messages arrive in the order it sent them; those of different senders interleave.
+    /// Attaches a sender. Its messages arrive in the order it sent them; those of different senders interleave, unless the
+    /// channel was created for one order ([`crate::channel::Order::Global`]).
     ///
     /// # Errors
     /// [`ChannelError::TooManySenders`], or memory for its ring cannot be had.

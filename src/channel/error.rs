@@ -28,7 +28,9 @@ pub enum ChannelError {
         max: u32,
     },
     /// The channel has a living receiver.
-    #[error("process {pid} receives from this channel already: create it with Receivers::Competing to share it")]
+    #[error(
+        "process {pid} receives from this channel already: create it with Receivers::Competing to share the messages, or Receivers::Each to get them all"
+    )]
     ReceiverTaken {
         /// The receiver's process.
         pid: u32,
@@ -40,7 +42,7 @@ pub enum ChannelError {
         seats: usize,
     },
     /// Every lane has a living sender.
-    #[error("all {lanes} lanes of the channel have a sender: create it with a larger senders_max")]
+    #[error("all {lanes} lanes of the channel have a sender: create it with a larger senders_max, of at most 64")]
     TooManySenders {
         /// Lanes of the channel.
         lanes: usize,

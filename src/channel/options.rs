@@ -5,11 +5,14 @@ use crate::shm::header::{
     BLOCKS_CEILING, CLASS_CEILING, CLASS_FLOOR, Geometry, LANES_MAX, MESSAGE_BYTES_CEILING, RING_PAYLOAD_MAX,
 };
 
+/// Bytes of the rings that senders start with, unless told.
+const RING_BYTES: u64 = 1 << 16;
+
 /// Options of a new channel. All have defaults; none must be set.
 ///
 /// | option | default | range |
 /// |---|---|---|
-/// | `ring_bytes` | 64 KiB | between `ring_bytes_min` and `ring_bytes_max` |
+/// | `ring_bytes` | 64 KiB, or the bound nearest to it | to `ring_bytes_max`; raised to `ring_bytes_min` |
 /// | `ring_bytes_min` | 4 KiB, or what `message_bytes_max` needs | a power of two from 4 KiB |
 /// | `ring_bytes_max` | 16 MiB | a power of two to 1 GiB |
 /// | `message_bytes_max` | 1,024 | to 1 GiB; what is longer than 16 KiB goes through blocks of its own |
@@ -23,7 +26,7 @@ use crate::shm::header::{
 /// cost memory.
 #[derive(Debug, Clone)]
 pub struct ChannelOptions {
-    ring_bytes: u64,
+    ring_bytes: Option<u64>,
     ring_bytes_min: u64,
     ring_bytes_max: u64,
     message_bytes_max: u32,
@@ -77,7 +80,8 @@ pub enum Receivers {
     /// when its process died goes to another. As fast as [`Receivers::One`] while there is one, and shared from the moment
     /// that a second attaches.
     ///
-    /// Each sender's messages are taken in order; which receiver is done first is another matter.
+    /// Each sender's messages are taken in order, but for those that come again after a death; which receiver is done first is
+    /// another matter. What comes again may have been worked at before the death, and is not marked.
     Competing,
     /// Up to 16 receivers, in any processes, that each get every message sent after they have attached, in each sender's
     /// order. The slowest holds the senders back. What is sent while there is none is received by nobody.
@@ -94,7 +98,7 @@ pub(crate) struct CheckedOptions {
 impl Default for ChannelOptions {
     fn default() -> Self {
         Self {
-            ring_bytes: 1 << 16,
+            ring_bytes: None,
             ring_bytes_min: 1 << CLASS_FLOOR,
             ring_bytes_max: 1 << 24,
             message_bytes_max: 1024,
@@ -110,7 +114,7 @@ impl Default for ChannelOptions {
 impl ChannelOptions {
     /// Bytes of the ring that each sender starts with.
     pub fn ring_bytes(mut self, bytes: u64) -> Self {
-        self.ring_bytes = bytes;
+        self.ring_bytes = Some(bytes);
         self
     }
 
@@ -193,8 +197,9 @@ impl ChannelOptions {
         if class_min > class_max {
             in_range("message_bytes_max", self.message_bytes_max.into(), 1, (1 << (class_max - 1)) - 16)?;
         }
-        in_range("ring_bytes", self.ring_bytes, 1, self.ring_bytes_max)?;
-        let ring_class = class_of(self.ring_bytes).max(class_min) as u8;
+        let ring_bytes = self.ring_bytes.unwrap_or(RING_BYTES.min(self.ring_bytes_max));
+        in_range("ring_bytes", ring_bytes, 1, self.ring_bytes_max)?;
+        let ring_class = class_of(ring_bytes).max(class_min) as u8;
         let geometry = Geometry {
             lanes_max: self.senders_max,
             class_min,
@@ -241,6 +246,14 @@ mod tests {
         assert_eq!(checked.geometry.class_min, 16, "what goes through rings has at most 16 KiB");
         let checked = ChannelOptions::default().message_bytes_max(10_000).check().unwrap();
         assert_eq!(checked.geometry.class_min, 15);
+    }
+
+    #[test]
+    fn an_option_that_is_not_set_refuses_none_that_is() {
+        for bytes in [1 << 12, 1 << 15, 1 << 17] {
+            let checked = ChannelOptions::default().ring_bytes_max(bytes).message_bytes_max(100).check().unwrap();
+            assert_eq!(1 << checked.ring_class, bytes.min(1 << 16));
+        }
     }
 
     #[test]

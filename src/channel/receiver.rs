@@ -156,7 +156,8 @@ impl Receiver {
     /// The next message, if there is one now.
     ///
     /// # Errors
-    /// [`TryRecvError::Empty`] if there is none, [`TryRecvError::Disconnected`] if none will come.
+    /// [`TryRecvError::Empty`] if there is none, [`TryRecvError::Disconnected`] if none will come; else as
+    /// [`Receiver::recv`].
     #[inline]
     pub fn try_recv(&mut self) -> Result<Guard<'_>, TryRecvError> {
         let found = match self.poll()? {

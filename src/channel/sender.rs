@@ -88,7 +88,7 @@ impl Sender {
     /// Sends `message` if there is room now.
     ///
     /// # Errors
-    /// [`TrySendError::Full`] if there is none.
+    /// [`TrySendError::Full`] if there is none; else as [`Sender::send`].
     #[inline]
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), TrySendError> {
         self.try_claim(message.len())?.commit_copy(message);
@@ -109,7 +109,7 @@ impl Sender {
     /// Claims room for `len` bytes if there is some now.
     ///
     /// # Errors
-    /// [`TrySendError::Full`] if there is none.
+    /// [`TrySendError::Full`] if there is none; else as [`Sender::send`].
     #[inline]
     pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_>, TrySendError> {
         let room = match self.try_reserve(len) {

@@ -90,9 +90,16 @@ impl Channel {
 }
 
 impl Channel {
-    /// Messages committed and not yet released. By the time it is known it may be another number.
+    /// Messages committed and not yet released. By the time it is known it may be another number. With
+    /// [`Order::Global`] and receivers that each get every message, one that came while claims were open counts these, too.
     pub fn len(&self) -> u64 {
         self.view().lanes.iter().map(|lane| lane.sent_messages.saturating_sub(lane.received_messages)).sum()
+    }
+
+    /// Bytes of the rings that attached senders write to: what can be committed and not yet released, headers and padding
+    /// included. Changes with each resize.
+    pub fn capacity(&self) -> u64 {
+        self.view().ring_bytes()
     }
 
     /// Whether no message is committed and not yet released.
