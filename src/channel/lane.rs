@@ -84,13 +84,9 @@ impl ReceiverLane {
     }
 
     /// The next committed frame of this lane, the one of number `lane`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn peek(&mut self, lane: usize) -> Result<Option<(usize, Frame)>, TryRecvError> {
-        let consumer = match &mut self.reader {
-            Reader::InOrder(consumer) => consumer,
-            Reader::Alone(_) => return self.peek_alone(lane),
-            _ => return self.take(lane),
-        };
+        let Reader::InOrder(consumer) = &mut self.reader else { return self.peek_otherwise(lane) };
         match consumer.peek() {
             Ok(None) => {
                 if consumer.take_passed() {
@@ -104,8 +100,8 @@ impl ReceiverLane {
     }
 
     #[inline(never)]
-    fn peek_alone(&mut self, lane: usize) -> Result<Option<(usize, Frame)>, TryRecvError> {
-        let Reader::Alone(alone) = &mut self.reader else { return Ok(None) };
+    fn peek_otherwise(&mut self, lane: usize) -> Result<Option<(usize, Frame)>, TryRecvError> {
+        let Reader::Alone(alone) = &mut self.reader else { return self.take(lane) };
         match alone.peek() {
             Ok(alone::Look::Frame(frame)) => Ok(Some((lane, frame))),
             Ok(alone::Look::Nothing) => {
@@ -222,16 +218,21 @@ impl ReceiverLane {
     }
 
     /// Gives the bytes of the frame peeked last back to the sender.
-    #[inline]
+    #[inline(always)]
     pub(super) fn release(&mut self, frame: Frame) {
-        match &mut self.reader {
-            Reader::InOrder(consumer) => consumer.release(frame),
-            Reader::Alone(alone) => {
-                if !alone.release(frame) {
-                    self.settle();
-                }
-            }
-            _ => return self.done(&[frame]),
+        if let Reader::InOrder(consumer) = &mut self.reader {
+            consumer.release(frame);
+            self.sender_wait.event.notify();
+        } else {
+            self.release_otherwise(frame);
+        }
+    }
+
+    #[inline(never)]
+    fn release_otherwise(&mut self, frame: Frame) {
+        let Reader::Alone(alone) = &mut self.reader else { return self.done(&[frame]) };
+        if !alone.release(frame) {
+            self.settle();
         }
         self.sender_wait.event.notify();
     }
