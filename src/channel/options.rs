@@ -77,7 +77,7 @@ pub enum Receivers {
     #[default]
     One,
     /// Up to 16 receivers, in any processes, that compete: each message goes to one of them. What one of them had in hand
-    /// when its process died goes to another. As fast as [`Receivers::One`] while there is one, and shared from the moment
+    /// when its process died goes to another. Nearly as fast as [`Receivers::One`] while there is one, shared from the moment
     /// that a second attaches.
     ///
     /// Each sender's messages are taken in order, but for those that come again after a death; which receiver is done first is
