@@ -65,7 +65,7 @@ impl Core {
     }
 
     /// Frees the block that a frame names, if it is that frame's.
-    fn free_block_of(&self, lane: usize, position: u64, number: u64) {
+    pub(crate) fn free_block_of(&self, lane: usize, position: u64, number: u64) {
         if let Some((number, owner)) = self.slab.owner(number)
             && owner == in_flight(lane, position)
         {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::channel::core::Core;
 use crate::channel::receiver::Place;
-use crate::channel::slab::{Slab, in_flight};
+use crate::channel::slab::Slab;
 use crate::ring::consumer::{Frame, Payloads};
 use crate::ring::taker;
 use crate::shm::window::Shared;
@@ -100,8 +100,8 @@ impl Drop for HeldFrame {
         }
         taker::done(&payloads.0, *frame);
         core.wake_for_done(sender_wait);
-        if frame.is_loan() && core.slab.free(*block, in_flight(*lane, frame.position())) {
-            core.notify_senders();
+        if frame.is_loan() {
+            core.free_block_of(*lane, frame.position(), *block as u64);
         }
     }
 }

@@ -90,8 +90,6 @@ fn take_lane(
         if core.is_in_one_order() {
             core.await_turn(lock, |turn| core.give_up_claims_of(turn, number))?;
         }
-    }
-    if owner != 0 {
         words.shape.died.store(owner, Relaxed);
     }
     words.shape.owner.store(membership.word(), Release);

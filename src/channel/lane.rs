@@ -159,7 +159,7 @@ impl ReceiverLane {
             }
             std::thread::yield_now();
         }
-        if let Some(taker) = alone.settle(None) {
+        if let Some(taker) = alone.settle(false) {
             self.compete(taker);
         } else {
             self.core.wake_for_done(&self.sender_wait);
@@ -261,7 +261,7 @@ impl ReceiverLane {
             Reader::Competing(taker) => taker.is_busy(),
             Reader::Alone(alone) => alone.is_busy(),
             Reader::Lapped(lapped) => lapped.is_busy(),
-            Reader::InOrder(consumer) => consumer.is_blocked(),
+            Reader::InOrder(consumer) => consumer.is_something_there(),
             Reader::Spoilt { .. } => false,
         }
     }
@@ -292,7 +292,7 @@ impl ReceiverLane {
         if let Reader::Alone(alone) = &mut self.reader {
             // What is held may be done with later than what comes behind it.
             self.core.share_lane(lane).ok()?;
-            let taker = (0..SETTLES_MAX).find_map(|_| alone.settle(Some(in_hand)).or_else(yield_now))?;
+            let taker = (0..SETTLES_MAX).find_map(|_| alone.settle(true).or_else(yield_now))?;
             self.compete(taker);
         }
         let competing = matches!(self.reader, Reader::Competing(_));

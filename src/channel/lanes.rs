@@ -81,10 +81,10 @@ impl Lanes {
         self.all[lane].release(frame);
         // Where others get it, too, a sender frees it when all have released it. What may be taken for in hand still is freed by
         // who clears this one's seat, or takes the lane over.
-        let is_own = !self.is_shared() && !self.all[lane].is_unsettled();
-        let freed = is_own && self.slab().free(block, in_flight(lane, frame.position()));
-        if freed || self.is_shared() {
+        if self.is_shared() {
             self.core.notify_senders();
+        } else if !self.all[lane].is_unsettled() {
+            self.core.free_block_of(lane, frame.position(), block as u64);
         }
     }
 

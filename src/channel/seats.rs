@@ -201,18 +201,12 @@ impl Core {
         if self.readers() == Readers::Each {
             self.break_dead_receivers_locks(lock, number)?;
         }
-        if self.is_in_one_order() {
-            self.settle_under(lock)?;
-        }
+        self.settle_under(lock)?;
         let competing = if self.readers() == Readers::Competing { self.ring_lanes() } else { 0 };
         for lane in 0..competing {
             let (words, area) = (self.lane(lane)?, self.area(lane)?);
-            let owner = words.shape.owner.load(Acquire);
-            // No successor comes while we have the structure lock.
-            let no_sender = !self.is_in_one_order() && (owner == 0 || self.participants.sweep(owner)?);
-            let dead = [Holder::Resizer, Holder::Seat(number), Holder::Producer];
-            let dead = if no_sender { &dead[..] } else { &dead[..2] };
-            let Some(held) = words.taking.lock.lock_or_take_from(dead, Holder::Resizer) else { return Ok(false) };
+            let dead = self.dead_at_lane(&words)?;
+            let Some(held) = words.taking.lock.lock_or_take_from(&dead, Holder::Resizer) else { return Ok(false) };
             // A lane that cannot be read has nothing to give back.
             if alone::seat(&words) == Some(number) && !alone::share(&words, &area, &self.classes(), &held) {
                 let _all_are_woken = held.unlock();
@@ -329,9 +323,7 @@ impl Core {
         for lane in 0..self.lanes_used() {
             if let Ok(words) = self.lane(lane)
                 && words.taking.lock.is_held_by(Holder::Producer)
-                && let owner = words.shape.owner.load(Acquire)
-                && owner != 0
-                && self.participants.sweep(owner).unwrap_or(false)
+                && let Ok(Some(owner)) = self.dead_sender(lane)
             {
                 let _the_next_look_will_do = self.break_dead_senders_lock(lane, owner);
             }

@@ -1,18 +1,13 @@
 //! When one of the receivers that may compete is alone, and when no more: steps A1 to U4 of `ring/PROTOCOL.md`.
 
-use std::time::Duration;
-
 use crate::channel::core::{Core, StructureLock};
 use crate::channel::place;
+use crate::channel::turns::{PAUSE, PAUSES_MAX};
 use crate::prim::Ordering::Acquire;
 use crate::ring::layout::Lane;
 use crate::ring::lock::{Held, Holder};
 use crate::ring::{Readers, WhenFull, alone, taker};
 use crate::shm::error::ShmError;
-
-/// Pause between looks at a lane that somebody is at, and how many such, at most, before it is given up.
-const PAUSE: Duration = Duration::from_millis(1);
-const PAUSES_MAX: u32 = 500;
 
 impl Core {
     /// Whether a receiver of this channel may be alone among those that may compete.
@@ -28,7 +23,7 @@ impl Core {
             return Ok(());
         }
         let is_alone = !self.is_anybody_seated_but(lock, number)?;
-        self.free_of_dead_senders(lock)?;
+        self.settle_under(lock)?;
         for lane in 0..self.ring_lanes() {
             self.at_lane(lock, lane, PAUSES_MAX, |words, held| {
                 let (area, classes) = (self.area(lane)?, self.classes());
@@ -81,16 +76,11 @@ impl Core {
     }
 
     fn share_under(&self, lock: &StructureLock<'_>, lane: usize, pauses: u32) -> Result<(), ShmError> {
-        self.free_of_dead_senders(lock)?;
+        self.settle_under(lock)?;
         self.at_lane(lock, lane, pauses, |words, held| {
             let shared = alone::share(words, &self.area(lane)?, &self.classes(), held);
             if shared { Ok(()) } else { Err(unfenced()) }
         })
-    }
-
-    /// Where senders share a lane: none of the dead is at it any more.
-    fn free_of_dead_senders(&self, lock: &StructureLock<'_>) -> Result<(), ShmError> {
-        if self.is_in_one_order() { self.settle_under(lock) } else { Ok(()) }
     }
 
     /// Whether a receiver has another seat than that; of the dead what they had is given back first.
@@ -129,7 +119,7 @@ impl Core {
     }
 
     /// Who may have died at a lane.
-    fn dead_at_lane(&self, words: &Lane) -> Result<Vec<Holder>, ShmError> {
+    pub(crate) fn dead_at_lane(&self, words: &Lane) -> Result<Vec<Holder>, ShmError> {
         // Whoever was there as a resizer had the structure lock, which is ours now.
         let mut dead = vec![Holder::Resizer];
         for (number, seat) in (0u8..).zip(&self.control.seats) {

@@ -16,9 +16,9 @@ use crate::shm::window::Shared;
 const SHARED: usize = 0;
 /// Looks, with a yield between them, before who holds the lock is left alone.
 const LOOKS: u32 = 64;
-/// Pause of who must have its turn between so many looks, and how many such before it gives up.
-const PAUSE: Duration = Duration::from_millis(1);
-const PAUSES_MAX: u32 = 500;
+/// Pause of who waits, under the structure lock, for somebody to go, and how many such, at most, before it gives up.
+pub(super) const PAUSE: Duration = Duration::from_millis(1);
+pub(super) const PAUSES_MAX: u32 = 500;
 
 impl Core {
     /// Whether the messages of all senders are in one order.
@@ -96,6 +96,12 @@ impl Core {
         Ok(Some(done))
     }
 
+    /// What the sender of that number is known by, if it has died.
+    pub(crate) fn dead_sender(&self, number: usize) -> Result<Option<u64>, ShmError> {
+        let owner = self.lane(number)?.shape.owner.load(Acquire);
+        Ok((owner != 0 && self.participants.sweep(owner)?).then_some(owner))
+    }
+
     /// The sender that is at the shared lane, if it is dead.
     fn dead_at(&self, words: &Shared<Lane>) -> Result<Option<Holder>, ShmError> {
         for number in 0..self.lanes_used() {
@@ -141,9 +147,7 @@ impl Core {
             return;
         }
         for number in 0..self.lanes_used() {
-            let Ok(words) = self.lane(number) else { continue };
-            let owner = words.shape.owner.load(Acquire);
-            if owner != 0 && self.participants.sweep(owner).unwrap_or(false) {
+            if let Ok(Some(owner)) = self.dead_sender(number) {
                 let _the_next_look_will_do = self.settle_dead_sender(number, owner);
             }
         }
@@ -157,9 +161,9 @@ impl Core {
 
     /// As [`Core::settle_dead_senders`], under the structure lock.
     pub(crate) fn settle_under(&self, lock: &StructureLock<'_>) -> Result<(), ShmError> {
-        for number in 0..self.lanes_used() {
-            let owner = self.lane(number)?.shape.owner.load(Acquire);
-            if owner != 0 && self.participants.sweep(owner)? {
+        let numbers = if self.is_in_one_order() { 0..self.lanes_used() } else { 0..0 };
+        for number in numbers {
+            if self.dead_sender(number)?.is_some() {
                 let _the_next_look_will_do = self.in_turn(lock, |turn| self.give_up_claims_of(turn, number))?;
             }
         }

@@ -36,8 +36,7 @@ pub struct ChannelView {
 pub struct LaneView {
     /// Process of the sender, if one is attached.
     pub sender_pid: Option<u32>,
-    /// Messages committed, late by one commit at most; where all are in one order, those claimed. What a sender committed as
-    /// it was killed may be missing.
+    /// Messages committed, late by one commit at most. What a sender committed as it was killed may be missing.
     pub sent_messages: u64,
     /// Ring bytes those took: headers, payload and padding.
     pub sent_bytes: u64,

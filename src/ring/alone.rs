@@ -67,7 +67,7 @@ impl Alone {
         match found {
             Ok(Some(frame)) if self.take(frame) => Ok(Look::Frame(frame)),
             // What was found may be another's by now, or be marked by it.
-            _ if !self.is_alone() => Ok(self.settle(None).map_or(Look::Nothing, Look::Shared)),
+            _ if !self.is_alone() => Ok(self.settle(false).map_or(Look::Nothing, Look::Shared)),
             Ok(_) => Ok(Look::Nothing),
             Err(found) => Err(found),
         }
@@ -147,8 +147,9 @@ impl Alone {
         true
     }
 
-    /// A3, if the lane is shared by now and nobody is at it. `in_hand` is the frame that was peeked last, if it is not released.
-    pub(crate) fn settle(&mut self, in_hand: Option<Frame>) -> Option<Taker> {
+    /// A3, if the lane is shared by now and nobody is at it. `keeps_hand` says that what was peeked last
+    /// is not released.
+    pub(crate) fn settle(&mut self, keeps_hand: bool) -> Option<Taker> {
         self.busy = true;
         if !self.finish() {
             return None;
@@ -160,7 +161,7 @@ impl Alone {
         let uncounted = passed.wrapping_sub(taking.alone_messages.load(Relaxed));
         taking.alone_messages.store(passed, Relaxed);
         taking.messages.store(taking.messages.load(Relaxed).wrapping_add(uncounted), Relaxed);
-        if in_hand.is_none() {
+        if !keeps_hand {
             let _what_is_spoilt_stays = give_back_of(lane, area, classes, &lock, seat, || {});
         }
         let taker = Taker::attach(lane.clone(), area.clone(), classes.clone(), seat).ok();
@@ -178,7 +179,7 @@ impl Alone {
 
     /// Whether the last look found the lane becoming shared: then it says nothing of what is there.
     pub(crate) fn is_busy(&self) -> bool {
-        self.busy || self.consumer.is_blocked()
+        self.busy || self.consumer.is_something_there()
     }
 
     /// A one-word payload in the model.

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use crate::prim::mortal;
 use crate::ring::claims::{Claimant, give_up_of};
 use crate::ring::consumer::{Consumer, Payloads};
-use crate::ring::deaths::{AREA_OFFSET, CLASSES, segment};
+use crate::ring::deaths::{CLASSES, lane_in, resize, segment};
 use crate::ring::layout::Lane;
 use crate::ring::lock::Holder;
 use crate::ring::producer::{Producer, Reservation};
-use crate::ring::resize::{self, Offered};
 use crate::ring::word::FrameHeader;
 use crate::ring::{Readers, WhenFull};
 use crate::shm::segment::Segment;
@@ -71,11 +70,7 @@ struct World {
 
 impl World {
     fn new(segment: &Arc<Segment>) -> Self {
-        // SAFETY: nobody else uses the segment.
-        unsafe { segment.base().write_bytes(0, AREA_OFFSET + (2 << CLASSES.end())) };
-        let lane: Shared<Lane> = Shared::at(segment, 0).unwrap();
-        let area = Window::at(segment, AREA_OFFSET, 2 << CLASSES.end()).unwrap();
-        resize::found(&lane, *CLASSES.start(), Readers::One, true);
+        let (lane, area) = lane_in(segment, true);
         Self {
             lane,
             area,
@@ -99,7 +94,7 @@ impl World {
                 sender.claimant.give_up();
             }
             Step::Receive => self.receive(),
-            Step::Resize { class } => self.resize(class),
+            Step::Resize { class } => resize(&self.lane, &self.area, Readers::One, class),
         });
         lived.is_some()
     }
@@ -163,22 +158,6 @@ impl World {
             }
             consumer.release(frame);
             self.in_hand = None;
-        }
-    }
-
-    /// As the channel offers a ring, under what would be the structure lock.
-    fn resize(&self, class: u8) {
-        if !resize::withdraw(&self.lane) {
-            return;
-        }
-        for passed in resize::reclaimable(&self.lane, Readers::One) {
-            // SAFETY: nobody else runs.
-            unsafe { self.area.bytes_mut(1 << passed, 1 << passed) }.fill(0);
-            resize::mark_free(&self.lane, passed);
-        }
-        if resize::can_offer(&self.lane, class) == Offered::Standing {
-            resize::prepare(&self.lane, class);
-            resize::offer(&self.lane, class);
         }
     }
 

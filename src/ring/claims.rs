@@ -1,4 +1,4 @@
-//! Producers that share a lane, so that their frames are in one order. Steps Q1 to Q8 of `PROTOCOL.md`.
+//! Producers that share a lane, so that their frames are in one order. Steps Q1 to Q9 of `PROTOCOL.md`.
 
 use crate::prim::Ordering::{Relaxed, Release};
 use crate::ring::layout::Lane;
@@ -42,25 +42,26 @@ impl Claimant {
         if self.give_up() {
             on_event(Event::Voided); // It was forgotten.
         }
-        self.in_turn(producer, on_event, |claimant, producer, on_event| {
+        let number = self.number;
+        let (ring, reservation) = self.in_turn(producer, on_event, |producer, on_event| {
             let reservation = producer.reserve(len, on_event)?;
-            claimant.open = Some(Claimed { ring: producer.claim(reservation, claimant.number), reservation });
-            Ok(reservation)
-        })
+            Ok((producer.claim(reservation, number), reservation))
+        })?;
+        self.open = Some(Claimed { ring, reservation });
+        Ok(reservation)
     }
 
     /// Has `producer` do what only one does at a time: Q1, Q2 and the end of Q4.
     fn in_turn<T, E: FnMut(Event)>(
-        &mut self,
+        &self,
         producer: &mut Producer,
         mut on_event: E,
-        act: impl FnOnce(&mut Self, &mut Producer, &mut E) -> Result<T, RingFull>,
+        act: impl FnOnce(&mut Producer, &mut E) -> Result<T, RingFull>,
     ) -> Result<T, RingFull> {
-        let lane = self.lane.clone();
-        let turn = lane.producing.lock.try_lock(Holder::Sender(self.number)).ok_or(RingFull)?;
+        let turn = self.lane.producing.lock.try_lock(Holder::Sender(self.number)).ok_or(RingFull)?;
         // Where its words are spoilt there is no room.
         let refreshed = producer.refresh(&turn).map_err(|_| RingFull);
-        let outcome = refreshed.and_then(|()| act(self, producer, &mut on_event));
+        let outcome = refreshed.and_then(|()| act(producer, &mut on_event));
         producer.forget_room();
         if turn.unlock().0 {
             on_event(Event::TurnAwaited);
@@ -70,16 +71,14 @@ impl Claimant {
 
     /// Q9, if it is this one's turn.
     #[cfg(not(loom))]
-    pub(crate) fn look(&mut self, producer: &mut Producer, on_event: impl FnMut(Event)) {
-        let _the_next_look_will_do = self.in_turn(producer, on_event, |_, _, _| Ok(()));
+    pub(crate) fn look(&self, producer: &mut Producer, on_event: impl FnMut(Event)) {
+        let _the_next_look_will_do = self.in_turn(producer, on_event, |_, _| Ok(()));
     }
 
     /// As [`Producer::drop_oldest`], in turn.
     #[cfg(not(loom))]
-    pub(crate) fn drop_oldest(&mut self, producer: &mut Producer, on_event: impl FnMut(Event)) -> bool {
-        let drop =
-            |producer: &mut Producer, on_event: &mut _| producer.drop_oldest(on_event).then_some(()).ok_or(RingFull);
-        self.in_turn(producer, on_event, |_, producer, on_event| drop(producer, on_event)).is_ok()
+    pub(crate) fn drop_oldest(&self, producer: &mut Producer, on_event: impl FnMut(Event)) -> bool {
+        self.in_turn(producer, on_event, |producer, on_event| Ok(producer.drop_oldest(on_event))).unwrap_or(false)
     }
 
     /// Q5: publishes what was claimed last, as a frame that is no longer.

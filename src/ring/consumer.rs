@@ -33,8 +33,6 @@ pub(crate) struct Consumer {
     pub(super) messages: u64,
     /// It has passed what was no frame, which is room for the producer.
     passed: bool,
-    /// Whether the last look ended before what is claimed and not committed; looks that find a frame do not say.
-    is_blocked: bool,
     pub(super) classes: std::ops::RangeInclusive<u8>,
 }
 
@@ -171,7 +169,6 @@ impl Consumer {
             flushed: cursor.position,
             messages,
             passed: false,
-            is_blocked: false,
             lane,
             seat,
             area,
@@ -207,7 +204,6 @@ impl Consumer {
             return Ok(Some(frame));
         }
         if word == FrameHeader::Empty.to_word() {
-            self.is_blocked = false;
             // A frame's header and the end of a payload of up to 64 bytes are on two lines: have both on the way.
             self.area.prefetch(self.ring.offset(self.position + LINE));
             return Ok(None);
@@ -257,7 +253,6 @@ impl Consumer {
     /// The next committed frame after what `word`, which is neither a frame nor empty, says: C2.
     #[cold]
     fn peek_past(&mut self, mut word: u64) -> Result<Option<Frame>, RingCorrupt> {
-        self.is_blocked = false;
         if let Some(loan) = self.loan(self.position, word) {
             return Ok(Some(loan));
         }
@@ -267,11 +262,7 @@ impl Consumer {
         while hops < HOPS_MAX {
             hops += 1;
             match FrameHeader::from_word(word) {
-                Some(FrameHeader::Empty) => return Ok(None),
-                Some(FrameHeader::Claimed { .. }) => {
-                    self.is_blocked = true;
-                    return Ok(None);
-                }
+                Some(FrameHeader::Empty | FrameHeader::Claimed { .. }) => return Ok(None),
                 Some(void @ FrameHeader::Void { .. })
                     if let Some(bytes) = void.frame_bytes()
                         && bytes <= self.ring.to_end(self.position)
@@ -301,19 +292,19 @@ impl Consumer {
                 return Ok(Some(frame));
             }
         }
-        self.is_blocked = true;
         Ok(None)
     }
 
-    /// Whether the last look, which found nothing, says nothing of what stands behind a claim.
-    pub(crate) fn is_blocked(&self) -> bool {
-        self.is_blocked
+    /// Whether something stands where the last look, which found nothing, has ended: a claim, behind which there may be frames,
+    /// or what has come since.
+    pub(crate) fn is_something_there(&self) -> bool {
+        self.header(self.position) != FrameHeader::Empty.to_word()
     }
 
     /// Whether there was, since this was asked last, what the producer may wait for: it must be woken.
     #[inline]
     pub(crate) fn take_passed(&mut self) -> bool {
-        std::mem::take(&mut self.passed)
+        self.passed && std::mem::take(&mut self.passed)
     }
 
     /// Adds to `frames` what is committed after the frame peeked last, `first` included, to the end of the ring, to

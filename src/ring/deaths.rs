@@ -6,14 +6,16 @@ use std::sync::Arc;
 use crate::prim::mortal;
 use crate::ring::consumer::{Consumer, Payloads};
 use crate::ring::layout::Lane;
+use crate::ring::lock::Holder;
 use crate::ring::producer::{Producer, Reservation};
 use crate::ring::resize::{self, Offered};
+use crate::ring::taker::collect;
 use crate::ring::{Readers, WhenFull};
 use crate::shm::segment::Segment;
 use crate::shm::window::{Shared, Window};
 
 pub(super) const CLASSES: std::ops::RangeInclusive<u8> = 6..=8;
-pub(super) const AREA_OFFSET: usize = 1024;
+const AREA_OFFSET: usize = 1024;
 const STEPS: usize = 14;
 const SCRIPTS: u64 = 60;
 /// Steps of the scripts that are tried one and all.
@@ -68,11 +70,7 @@ struct World {
 
 impl World {
     fn new(segment: &Arc<Segment>) -> Self {
-        // SAFETY: nobody else uses the segment.
-        unsafe { segment.base().write_bytes(0, AREA_OFFSET + (2 << CLASSES.end())) };
-        let lane: Shared<Lane> = Shared::at(segment, 0).unwrap();
-        let area = Window::at(segment, AREA_OFFSET, 2 << CLASSES.end()).unwrap();
-        resize::found(&lane, *CLASSES.start(), Readers::One, false);
+        let (lane, area) = lane_in(segment, false);
         Self {
             lane,
             area,
@@ -92,7 +90,7 @@ impl World {
             Step::SendBatch { messages } => self.send_batch(messages),
             Step::Receive => self.receive(),
             Step::ReceiveBatch => self.receive_batch(),
-            Step::Resize { class } => self.resize(class),
+            Step::Resize { class } => resize(&self.lane, &self.area, Readers::One, class),
         });
         if lived.is_none() {
             match step {
@@ -170,22 +168,6 @@ impl World {
         }
     }
 
-    /// As the channel offers a ring, under what would be the structure lock.
-    fn resize(&self, class: u8) {
-        if !resize::withdraw(&self.lane) {
-            return;
-        }
-        for passed in resize::reclaimable(&self.lane, Readers::One) {
-            // SAFETY: nobody else runs.
-            unsafe { self.area.bytes_mut(1 << passed, 1 << passed) }.fill(0);
-            resize::mark_free(&self.lane, passed);
-        }
-        if resize::can_offer(&self.lane, class) == Offered::Standing {
-            resize::prepare(&self.lane, class);
-            resize::offer(&self.lane, class);
-        }
-    }
-
     /// Everything committed has arrived once and in order; of the rest, only what was being committed at a death.
     fn check(&mut self, case: &dyn std::fmt::Debug) {
         for words in 0..3 {
@@ -228,6 +210,38 @@ fn kill_at_every_store(segment: &Arc<Segment>, script: &[Step]) -> u64 {
         }
     }
     deaths
+}
+
+/// A lane that has its first ring, in memory that was cleared; `is_shared` says whether producers share it.
+pub(super) fn lane_in(segment: &Arc<Segment>, is_shared: bool) -> (Shared<Lane>, Window) {
+    // SAFETY: nobody else uses the segment.
+    unsafe { segment.base().write_bytes(0, AREA_OFFSET + (2 << CLASSES.end())) };
+    let lane: Shared<Lane> = Shared::at(segment, 0).unwrap();
+    let area = Window::at(segment, AREA_OFFSET, 2 << CLASSES.end()).unwrap();
+    resize::found(&lane, *CLASSES.start(), Readers::One, is_shared);
+    (lane, area)
+}
+
+/// As the channel offers a ring, under what would be the structure lock.
+pub(super) fn resize(lane: &Lane, area: &Window, readers: Readers, class: u8) {
+    if !resize::withdraw(lane) {
+        return;
+    }
+    if readers == Readers::Competing
+        && let Some(lock) = lane.taking.lock.lock_or_take_from(&[Holder::Resizer], Holder::Resizer)
+    {
+        collect(lane, area, &CLASSES, &lock).unwrap();
+        let _nobody_sleeps = lock.unlock();
+    }
+    for passed in resize::reclaimable(lane, readers) {
+        // SAFETY: nobody else runs.
+        unsafe { area.bytes_mut(1 << passed, 1 << passed) }.fill(0);
+        resize::mark_free(lane, passed);
+    }
+    if resize::can_offer(lane, class) == Offered::Standing {
+        resize::prepare(lane, class);
+        resize::offer(lane, class);
+    }
 }
 
 pub(super) fn segment() -> Arc<Segment> {

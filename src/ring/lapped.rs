@@ -88,7 +88,7 @@ impl Lapped {
 
     /// Whether the last look found somebody else at the lane: then it says nothing of what is there.
     pub(crate) fn is_busy(&self) -> bool {
-        self.busy || self.consumer.is_blocked()
+        self.busy || self.consumer.is_something_there()
     }
 
     /// Whether somebody failed to get the lock since this was asked last: all who wait for the lane must be woken.

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use crate::prim::mortal;
 use crate::ring::consumer::{Frame, Payloads};
-use crate::ring::deaths::{AREA_OFFSET, CLASSES, segment};
+use crate::ring::deaths::{CLASSES, lane_in, resize, segment};
 use crate::ring::layout::Lane;
 use crate::ring::lock::Holder;
 use crate::ring::producer::Producer;
-use crate::ring::resize::{self, Offered};
-use crate::ring::taker::{Taker, collect, done, give_back_of};
+use crate::ring::taker::{Taker, done, give_back_of};
 use crate::ring::{Readers, WhenFull};
 use crate::shm::segment::Segment;
 use crate::shm::window::{Shared, Window};
@@ -61,11 +60,7 @@ struct World {
 
 impl World {
     fn new(segment: &Arc<Segment>) -> Self {
-        // SAFETY: nobody else uses the segment.
-        unsafe { segment.base().write_bytes(0, AREA_OFFSET + (2 << CLASSES.end())) };
-        let lane: Shared<Lane> = Shared::at(segment, 0).unwrap();
-        let area = Window::at(segment, AREA_OFFSET, 2 << CLASSES.end()).unwrap();
-        resize::found(&lane, *CLASSES.start(), Readers::One, false);
+        let (lane, area) = lane_in(segment, false);
         Self {
             lane,
             area,
@@ -84,7 +79,7 @@ impl World {
             Step::Send => self.send(),
             Step::Take { seat, max } => self.take(seat, max),
             Step::Finish { seat } => self.finish(seat),
-            Step::Resize { class } => self.resize(class),
+            Step::Resize { class } => resize(&self.lane, &self.area, Readers::Competing, class),
         });
         lived.is_some()
     }
@@ -121,25 +116,6 @@ impl World {
             let id = u64::from_le_bytes(payloads.of(frame).try_into().unwrap());
             done(&self.area, frame);
             self.finished.push(id);
-        }
-    }
-
-    fn resize(&self, class: u8) {
-        if !resize::withdraw(&self.lane) {
-            return;
-        }
-        if let Some(lock) = self.lane.taking.lock.lock_or_take_from(&[Holder::Resizer], Holder::Resizer) {
-            collect(&self.lane, &self.area, &CLASSES, &lock).unwrap();
-            let _nobody_sleeps = lock.unlock();
-        }
-        for passed in resize::reclaimable(&self.lane, Readers::Competing) {
-            // SAFETY: nobody else runs.
-            unsafe { self.area.bytes_mut(1 << passed, 1 << passed) }.fill(0);
-            resize::mark_free(&self.lane, passed);
-        }
-        if resize::can_offer(&self.lane, class) == Offered::Standing {
-            resize::prepare(&self.lane, class);
-            resize::offer(&self.lane, class);
         }
     }
 

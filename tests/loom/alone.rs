@@ -1,11 +1,12 @@
 //! One consumer that is alone until a second one comes: steps A1 to A3 and U1 to U4.
 
-use loom::thread;
+use loom::thread::{self, JoinHandle};
 
 use crate::lane::{CLASSES, Model};
 use crate::model;
 use crate::ring::alone::{self, Alone, Look};
 use crate::ring::lock::Holder;
+use crate::ring::producer::Producer;
 use crate::ring::taker::Taker;
 use crate::taking::{send, take};
 
@@ -63,11 +64,24 @@ impl First {
     /// Is one of many by the end, if the lane is shared.
     fn settle(&mut self) {
         if let Self::Alone(alone) = self
-            && let Some(taker) = alone.settle(None)
+            && let Some(taker) = alone.settle(false)
         {
             *self = Self::Shared(taker);
         }
     }
+}
+
+/// Three frames, and one that is alone and looks twice for them.
+fn three_sent_and_two_looked_for() -> (Model, Producer, JoinHandle<(First, [Option<u64>; 2])>) {
+    let model = Model::new();
+    let mut producer = model.competing();
+    (1..=3).for_each(|value| send(&mut producer, value).unwrap());
+    let mut first = model.alone();
+    let receiving = thread::spawn(move || {
+        let taken = [first.receive(), first.receive()];
+        (first, taken)
+    });
+    (model, producer, receiving)
 }
 
 /// Takes what is left; with `taken` that must be all that was sent, and the counts must agree.
@@ -84,14 +98,7 @@ fn check(model: &Model, mut taken: Vec<u64>, sent: u64) {
 #[test]
 fn a_second_one_comes_while_the_first_takes_and_is_done() {
     model(3, || {
-        let model = Model::new();
-        let mut producer = model.competing();
-        (1..=3).for_each(|value| send(&mut producer, value).unwrap());
-        let mut first = model.alone();
-        let receiving = thread::spawn(move || {
-            let taken = [first.receive(), first.receive()];
-            (first, taken)
-        });
+        let (model, _producer, receiving) = three_sent_and_two_looked_for();
         model.share();
         let mut second = model.taker(1);
         let mut taken: Vec<_> = [take(&mut second), take(&mut second)].into_iter().flatten().collect();
@@ -106,14 +113,7 @@ fn a_second_one_comes_while_the_first_takes_and_is_done() {
 fn the_producer_finds_room_while_the_lane_becomes_shared() {
     // Three frames of 16 bytes fit into 64: the later ones go where the earlier ones are read.
     model(3, || {
-        let model = Model::new();
-        let mut producer = model.competing();
-        (1..=3).for_each(|value| send(&mut producer, value).unwrap());
-        let mut first = model.alone();
-        let receiving = thread::spawn(move || {
-            let taken = [first.receive(), first.receive()];
-            (first, taken)
-        });
+        let (model, mut producer, receiving) = three_sent_and_two_looked_for();
         let sending = thread::spawn(move || {
             let mut sent = 3;
             (0..2).for_each(|_| sent += u64::from(send(&mut producer, sent + 1).is_ok()));
