@@ -30,4 +30,16 @@ pub use channel::{
 #[cfg(not(loom))]
 pub use shm::ShmError;
 #[cfg(not(loom))]
+pub use shm::inventory::{Entry, EntryState, Host};
+#[cfg(not(loom))]
+pub use sync::lock::error::{LockError, TryLockError};
+#[cfg(not(loom))]
+pub use sync::lock::strategy::LockStrategy;
+#[cfg(not(loom))]
+pub use sync::mutex::{LockWaits, MutexGuard, OwnerDied, ShmMutex};
+#[cfg(not(loom))]
+pub use sync::semaphore::{AcquireError, Permit, ShmSemaphore, TryAcquireError};
+#[cfg(not(loom))]
+pub use sync::support::Support;
+#[cfg(not(loom))]
 pub use sync::wait::WaitStrategy;

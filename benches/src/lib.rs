@@ -11,6 +11,7 @@ pub mod cpu;
 pub mod fan;
 pub mod floor;
 pub mod load;
+pub mod locks;
 pub mod machine;
 pub mod options;
 pub mod pairs;

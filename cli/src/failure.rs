@@ -75,6 +75,12 @@ impl From<ChannelError> for Failure {
     }
 }
 
+impl From<tidegate::ShmError> for Failure {
+    fn from(error: tidegate::ShmError) -> Self {
+        ChannelError::from(error).into()
+    }
+}
+
 impl From<TraceError> for Failure {
     fn from(error: TraceError) -> Self {
         match error {

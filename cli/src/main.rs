@@ -1,7 +1,9 @@
 //! The `tidegate` command.
 
 mod demo;
+mod doctor;
 mod failure;
+mod host;
 mod models;
 mod record;
 
@@ -31,6 +33,12 @@ enum Command {
     DemoChild(demo::ChildCommand),
     /// Record a live channel into a trace file
     Record(record::Record),
+    /// List what is in this user's host directory, and who holds it
+    Ls(host::List),
+    /// Remove the names that dead processes have left; says what it would do unless told --yes
+    Clean(host::Clean),
+    /// Look at what this machine allows, and say what follows for channels
+    Doctor(doctor::Doctor),
     /// Fit the overflow model to recorded arrivals
     Train(models::Train),
     /// Score the model's recipe against rules of thumb on families it was not fitted to
@@ -58,6 +66,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Demo(command) => demo::run(&command, &interrupted),
         Command::DemoChild(command) => demo::run_child(&command),
         Command::Record(command) => record::run(&command, &interrupted),
+        Command::Ls(command) => host::list(&command),
+        Command::Clean(command) => host::clean(&command),
+        Command::Doctor(command) => doctor::run(&command),
         Command::Train(command) => models::run_train(&command),
         Command::Evaluate(command) => models::run_evaluate(&command),
     }

@@ -79,8 +79,8 @@ impl Channel {
     /// [`ShmError::NotFound`], or an error that says why what was found is not trusted.
     pub fn open(name: &str) -> Result<Self, ChannelError> {
         let directory = HostDirectory::of_user()?;
-        let segment = Arc::new(Segment::attach(directory.open(name)?, layout::lane_offset(1))?);
-        let (geometry, _id) = header::check(&segment, ABI_HASH)?;
+        let segment = Arc::new(Segment::attach(directory.open(name)?, layout::CONTROL_OFFSET)?);
+        let (geometry, _id) = header::check(&segment, name, ABI_HASH)?;
         let entry = directory.join(name, &segment)?;
         Self::assemble(segment, geometry, Some(entry))
     }

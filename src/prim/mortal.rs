@@ -79,6 +79,11 @@ impl AtomicU64 {
         self.0.fetch_add(value, order)
     }
 
+    pub(crate) fn fetch_and(&self, value: u64, order: Ordering) -> u64 {
+        before_store();
+        self.0.fetch_and(value, order)
+    }
+
     pub(crate) fn fetch_sub(&self, value: u64, order: Ordering) -> u64 {
         before_store();
         self.0.fetch_sub(value, order)

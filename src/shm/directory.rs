@@ -13,14 +13,14 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::shm::error::ShmError;
-use crate::shm::process::{is_proven_dead, own_start_time};
+use crate::shm::process::{UNKNOWN_NAMESPACE, is_proven_dead, namespace, own_start_time};
 use crate::shm::segment::Segment;
 
 /// Holders that a name file lists.
-const HOLDERS_MAX: u64 = 250;
-const RECORD_BYTES: u64 = 16;
+const HOLDERS_MAX: u64 = 160;
+const RECORD_BYTES: u64 = 24;
 const NAME_FILE_BYTES: u64 = 4096;
-const NAME_MAGIC: [u8; 8] = *b"TGNAME01";
+const NAME_MAGIC: [u8; 8] = *b"TGNAME02";
 const NAME_BYTES_MAX: usize = 100;
 const FIRST_RECORD: u64 = 32;
 
@@ -42,11 +42,20 @@ pub(crate) struct NameEntry {
     identity: (u64, u64),
 }
 
+/// Processes that hold a name, each once, sorted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) alive: Vec<u32>,
+    pub(crate) dead: Vec<u32>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Holder {
     pid: u32,
     descriptor: u32,
     start_time: u64,
+    /// Inode of the pid namespace in which the pid means anything.
+    pid_namespace: u64,
 }
 
 impl HostDirectory {
@@ -127,7 +136,7 @@ impl HostDirectory {
         let file = self.open_file(name)?;
         let identity = identity(&file, &self.path.join(name))?;
         for (_, holder) in holders(&file, name, self)? {
-            if !holder.is_alive() {
+            if !holder.is_of_this_namespace() || !holder.is_alive() {
                 continue;
             }
             let path = format!("/proc/{}/fd/{}", holder.pid, holder.descriptor);
@@ -164,20 +173,56 @@ impl HostDirectory {
             // Names lead to memory through /proc; without it nobody could open what is entered here.
             return Err(ShmError::os("read /proc/self/stat", io::Error::from(io::ErrorKind::Unsupported)));
         }
-        let holder = Holder { pid, descriptor: segment.as_fd().as_raw_fd() as u32, start_time };
+        let descriptor = segment.as_fd().as_raw_fd() as u32;
+        let holder = Holder { pid, descriptor, start_time, pid_namespace: namespace("pid") };
         write_record(file, index, holder).map_err(|e| self.write_error(name, e))?;
         Ok(NameEntry { directory: self.clone(), name: name.into(), index, pid, identity: segment.identity()? })
     }
 
     /// Names of the channels that a living process holds, sorted.
     pub(crate) fn names(&self) -> Result<Vec<String>, ShmError> {
-        let entries = std::fs::read_dir(&self.path).map_err(|e| ShmError::os("readdir", e))?;
-        let mut names: Vec<String> = entries
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter(|name| self.open(name).is_ok())
-            .collect();
+        let mut names = self.files()?;
+        names.retain(|name| self.open(name).is_ok());
         names.sort();
         Ok(names)
+    }
+
+    /// Names of all files in it that could be a channel's.
+    pub(crate) fn files(&self) -> Result<Vec<String>, ShmError> {
+        let entries = std::fs::read_dir(&self.path).map_err(|e| ShmError::os("readdir", e))?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        Ok(names.filter(|name| check_name(name).is_ok()).collect())
+    }
+
+    /// Who holds `name`, alive and dead.
+    pub(crate) fn find(&self, name: &str) -> Result<Found, ShmError> {
+        check_name(name)?;
+        let file = self.open_file(name)?;
+        identity(&file, &self.path.join(name))?;
+        let (alive, dead): (Vec<_>, Vec<_>) =
+            holders(&file, name, self)?.into_iter().map(|(_, holder)| holder).partition(|holder| holder.is_alive());
+        let pids = |holders: Vec<Holder>| {
+            let mut pids: Vec<u32> = holders.into_iter().map(|holder| holder.pid).collect();
+            pids.sort_unstable();
+            pids.dedup();
+            pids
+        };
+        Ok(Found { alive: pids(alive), dead: pids(dead) })
+    }
+
+    /// Removes the file of `name` if all that hold it are proven dead.
+    pub(crate) fn remove_stale(&self, name: &str) -> Result<bool, ShmError> {
+        let _exclusive = self.lock()?;
+        let is_stale = self.find(name)?.alive.is_empty();
+        if is_stale {
+            self.remove_file(name)?;
+        }
+        Ok(is_stale)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     fn open_file(&self, name: &str) -> Result<File, ShmError> {
@@ -234,8 +279,7 @@ impl NameEntry {
         if identity(&file, &self.directory.path.join(&self.name))? != self.identity {
             return Ok(());
         }
-        let gone = Holder { pid: 0, descriptor: 0, start_time: 0 };
-        write_record(&file, self.index, gone).map_err(|e| ShmError::os("write", e))?;
+        write_record(&file, self.index, Holder::NONE).map_err(|e| ShmError::os("write", e))?;
         if holders(&file, &self.name, &self.directory)?.iter().all(|(_, h)| !h.is_alive()) {
             self.directory.remove_file(&self.name)?;
         }
@@ -253,8 +297,16 @@ impl Drop for NameEntry {
 }
 
 impl Holder {
+    const NONE: Self = Self { pid: 0, descriptor: 0, start_time: 0, pid_namespace: 0 };
+
+    /// Whether it is not proven dead. One of another pid namespace cannot be proven so from here.
     fn is_alive(self) -> bool {
-        self.pid != 0 && !is_proven_dead(self.pid, self.start_time)
+        self.pid != 0 && !(self.is_of_this_namespace() && is_proven_dead(self.pid, self.start_time))
+    }
+
+    fn is_of_this_namespace(self) -> bool {
+        let own = namespace("pid");
+        self.pid_namespace == own && own != UNKNOWN_NAMESPACE
     }
 }
 
@@ -285,11 +337,13 @@ fn holders(file: &File, name: &str, directory: &HostDirectory) -> Result<Vec<(u6
     let holders = records.chunks_exact(RECORD_BYTES as usize).zip(0..).filter_map(|(record, index)| {
         let (pid, rest) = record.split_first_chunk::<4>()?;
         let (descriptor, rest) = rest.split_first_chunk::<4>()?;
-        let (start_time, _) = rest.split_first_chunk::<8>()?;
+        let (start_time, rest) = rest.split_first_chunk::<8>()?;
+        let (pid_namespace, _) = rest.split_first_chunk::<8>()?;
         let holder = Holder {
             pid: u32::from_le_bytes(*pid),
             descriptor: u32::from_le_bytes(*descriptor),
             start_time: u64::from_le_bytes(*start_time),
+            pid_namespace: u64::from_le_bytes(*pid_namespace),
         };
         (holder.pid != 0).then_some((index, holder))
     });
@@ -300,7 +354,8 @@ fn write_record(file: &File, index: u64, holder: Holder) -> io::Result<()> {
     let mut record = [0u8; RECORD_BYTES as usize];
     record[..4].copy_from_slice(&holder.pid.to_le_bytes());
     record[4..8].copy_from_slice(&holder.descriptor.to_le_bytes());
-    record[8..].copy_from_slice(&holder.start_time.to_le_bytes());
+    record[8..16].copy_from_slice(&holder.start_time.to_le_bytes());
+    record[16..].copy_from_slice(&holder.pid_namespace.to_le_bytes());
     file.write_all_at(&record, FIRST_RECORD + index * RECORD_BYTES)
 }
 
@@ -337,9 +392,18 @@ mod tests {
         let pid = std::process::id();
         assert!(matches!(directory.create("orders", &segment), Err(ShmError::NameInUse { pid: p, .. }) if p == pid));
         let file = directory.open_file("orders").unwrap();
-        let stale = Holder { pid, descriptor: 0, start_time: 1 };
+        let elsewhere = Holder { pid, descriptor: 0, start_time: 1, pid_namespace: 1 };
+        write_record(&file, entry.index, elsewhere).unwrap();
+        assert!(matches!(directory.create("orders", &segment), Err(ShmError::NameInUse { .. })), "who knows");
+        assert!(!directory.remove_stale("orders").unwrap());
+        let stale = Holder { pid_namespace: namespace("pid"), ..elsewhere };
         write_record(&file, entry.index, stale).unwrap();
-        directory.create("orders", &segment).unwrap();
+        assert_eq!(directory.find("orders").unwrap(), Found { alive: vec![], dead: vec![pid] });
+        drop(directory.create("orders", &segment).unwrap());
+        let held = directory.create("orders", &segment).unwrap();
+        write_record(&directory.open_file("orders").unwrap(), held.index, stale).unwrap();
+        assert!(directory.remove_stale("orders").unwrap());
+        assert!(matches!(directory.remove_stale("orders"), Err(ShmError::NotFound { .. })));
     }
 
     #[test]

@@ -49,6 +49,34 @@ pub enum ShmError {
         /// The value this build writes.
         expected: u64,
     },
+    /// A semaphore cannot have that many permits, or so few.
+    #[error("a semaphore has from 1 to {max} permits, not {permits}")]
+    BadPermits {
+        /// Permits asked for, or found.
+        permits: u32,
+        /// The most that are possible.
+        max: u32,
+    },
+    /// What goes by the name is of another kind.
+    #[error("`{name}` is a {found}, not a {expected}")]
+    WrongKind {
+        /// The name asked for.
+        name: String,
+        /// What it names.
+        found: &'static str,
+        /// What was asked for.
+        expected: &'static str,
+    },
+    /// The value that goes by the name has another size than the type it was asked for as.
+    #[error("`{name}` holds {found} bytes, the type has {expected}: use the type that it was created with")]
+    WrongSize {
+        /// The name asked for.
+        name: String,
+        /// Bytes of the value.
+        found: u32,
+        /// Bytes of the type.
+        expected: u32,
+    },
     /// A word in shared memory holds a value that the protocol never writes.
     #[error("corrupt segment: {what} is {value:#x}, at most {limit:#x} is possible")]
     Corrupt {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::prim::Ordering::{Acquire, Relaxed, Release};
 use crate::shm::error::ShmError;
-use crate::shm::layout::{Header, MAGIC, VERSION};
+use crate::shm::layout::{Header, Kind, MAGIC, VERSION};
 use crate::shm::segment::Segment;
 use crate::shm::window::Shared;
 
@@ -72,8 +72,22 @@ impl Geometry {
     }
 }
 
-/// Writes the header of a new segment. The segment becomes valid with the last store.
+/// Writes the header of a new channel's segment. The segment becomes valid with the last store.
 pub(crate) fn write(segment: &Arc<Segment>, geometry: Geometry, abi_hash: u64) -> Result<u64, ShmError> {
+    let header = view(segment)?;
+    header.lanes_max.store(geometry.lanes_max, Relaxed);
+    header.class_min.store(geometry.class_min, Relaxed);
+    header.class_max.store(geometry.class_max, Relaxed);
+    header.message_bytes_max.store(geometry.message_bytes_max, Relaxed);
+    header.when_full.store(geometry.when_full, Relaxed);
+    header.order.store(geometry.order, Relaxed);
+    header.blocks.store(geometry.blocks, Relaxed);
+    header.receivers.store(geometry.receivers, Relaxed);
+    write_common(segment, Kind::Channel, 0, abi_hash)
+}
+
+/// As [`write`], of a segment that is no channel; its size is what [`Header::size`] says.
+pub(crate) fn write_common(segment: &Arc<Segment>, kind: Kind, size: u32, abi_hash: u64) -> Result<u64, ShmError> {
     let header = view(segment)?;
     let mut id = [0u8; 8];
     rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())
@@ -83,33 +97,19 @@ pub(crate) fn write(segment: &Arc<Segment>, geometry: Geometry, abi_hash: u64) -
     header.version.store(VERSION, Relaxed);
     header.page_bytes.store(rustix::param::page_size() as u32, Relaxed);
     header.segment_bytes.store(segment.len() as u64, Relaxed);
-    header.channel_id.store(id, Relaxed);
-    header.lanes_max.store(geometry.lanes_max, Relaxed);
-    header.class_min.store(geometry.class_min, Relaxed);
-    header.class_max.store(geometry.class_max, Relaxed);
-    header.message_bytes_max.store(geometry.message_bytes_max, Relaxed);
-    header.when_full.store(geometry.when_full, Relaxed);
-    header.order.store(geometry.order, Relaxed);
-    header.blocks.store(geometry.blocks, Relaxed);
-    header.receivers.store(geometry.receivers, Relaxed);
-    // Edge `header-written`: to the Acquire load of the magic in `check`. No model: written once, before the segment
-    // has a name; the edge only matters to a peer that guesses the descriptor.
+    header.segment_id.store(id, Relaxed);
+    header.kind.store(kind as u32, Relaxed);
+    header.size.store(size, Relaxed);
+    // Edge `header-written`: to the Acquire load of the magic in `check_common`. No model: written once, before the
+    // segment has a name; the edge only matters to a peer that guesses the descriptor.
     header.magic.store(MAGIC, Release);
     Ok(id)
 }
 
-/// Checks the header of an attached segment and returns its geometry and channel id.
-pub(crate) fn check(segment: &Arc<Segment>, abi_hash: u64) -> Result<(Geometry, u64), ShmError> {
+/// Checks the header of a channel that was attached and returns its geometry and id.
+pub(crate) fn check(segment: &Arc<Segment>, name: &str, abi_hash: u64) -> Result<(Geometry, u64), ShmError> {
+    check_common(segment, name, Kind::Channel, abi_hash)?;
     let header = view(segment)?;
-    let same = |field, found: u64, expected: u64| {
-        if found == expected { Ok(()) } else { Err(ShmError::Foreign { field, found, expected }) }
-    };
-    // Edge `header-written`, reading end.
-    same("magic", header.magic.load(Acquire), MAGIC)?;
-    same("version", u64::from(header.version.load(Relaxed)), u64::from(VERSION))?;
-    same("ABI hash", header.abi_hash.load(Relaxed), abi_hash)?;
-    same("page size", u64::from(header.page_bytes.load(Relaxed)), rustix::param::page_size() as u64)?;
-    same("segment length", header.segment_bytes.load(Relaxed), segment.len() as u64)?;
     let geometry = Geometry {
         lanes_max: header.lanes_max.load(Relaxed),
         class_min: header.class_min.load(Relaxed),
@@ -121,7 +121,27 @@ pub(crate) fn check(segment: &Arc<Segment>, abi_hash: u64) -> Result<(Geometry, 
         order: header.order.load(Relaxed),
     }
     .check()?;
-    Ok((geometry, header.channel_id.load(Relaxed)))
+    Ok((geometry, header.segment_id.load(Relaxed)))
+}
+
+/// Checks what all headers have in common; returns [`Header::size`].
+pub(crate) fn check_common(segment: &Arc<Segment>, name: &str, kind: Kind, abi_hash: u64) -> Result<u32, ShmError> {
+    let header = view(segment)?;
+    let same = |field, found: u64, expected: u64| {
+        if found == expected { Ok(()) } else { Err(ShmError::Foreign { field, found, expected }) }
+    };
+    // Edge `header-written`, reading end.
+    same("magic", header.magic.load(Acquire), MAGIC)?;
+    same("version", u64::from(header.version.load(Relaxed)), u64::from(VERSION))?;
+    let found = header.kind.load(Relaxed);
+    if let Some(found) = Kind::from_word(found).filter(|&found| found != kind) {
+        return Err(ShmError::WrongKind { name: name.into(), found: found.name(), expected: kind.name() });
+    }
+    same("kind", found.into(), kind as u64)?;
+    same("ABI hash", header.abi_hash.load(Relaxed), abi_hash)?;
+    same("page size", u64::from(header.page_bytes.load(Relaxed)), rustix::param::page_size() as u64)?;
+    same("segment length", header.segment_bytes.load(Relaxed), segment.len() as u64)?;
+    Ok(header.size.load(Relaxed))
 }
 
 fn view(segment: &Arc<Segment>) -> Result<Shared<Header>, ShmError> {
@@ -155,14 +175,14 @@ mod tests {
     fn a_written_header_checks() {
         let segment = segment();
         let id = write(&segment, GEOMETRY, 7).unwrap();
-        assert_eq!(check(&segment, 7).unwrap(), (GEOMETRY, id));
+        assert_eq!(check(&segment, "test", 7).unwrap(), (GEOMETRY, id));
     }
 
     #[test]
     fn another_abi_is_refused_with_both_hashes() {
         let segment = segment();
         write(&segment, GEOMETRY, 7).unwrap();
-        let error = check(&segment, 8).unwrap_err();
+        let error = check(&segment, "test", 8).unwrap_err();
         assert!(matches!(error, ShmError::Foreign { field: "ABI hash", found: 7, expected: 8 }), "{error}");
     }
 
@@ -175,11 +195,11 @@ mod tests {
             // SAFETY: inside the mapping, and no other thread has it.
             let flip = || unsafe { *segment.base().add(byte) ^= 1 << (bit % 8) };
             flip();
-            if let Ok((geometry, _)) = check(&segment, 7) {
+            if let Ok((geometry, _)) = check(&segment, "test", 7) {
                 assert!(geometry.check().is_ok(), "bit {bit}");
             }
             flip();
         }
-        assert!(check(&segment, 7).is_ok());
+        assert!(check(&segment, "test", 7).is_ok());
     }
 }

@@ -14,7 +14,7 @@ use crate::shm::window::SharedLayout;
 /// `TIDEGATE` in ASCII, little-endian.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"TIDEGATE");
 /// Raised with every change of layout or protocol.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 /// Participants that one channel can have at a time: handles and endpoints.
 pub(crate) const PARTICIPANTS_MAX: usize = 256;
 /// Offset of the participant table.
@@ -36,8 +36,12 @@ pub(crate) struct Header {
     pub(crate) page_bytes: AtomicU32,
     /// Bytes of the whole segment.
     pub(crate) segment_bytes: AtomicU64,
-    /// Random, so that two channels of one name in turn are told apart.
-    pub(crate) channel_id: AtomicU64,
+    /// Random, so that two segments of one name in turn are told apart.
+    pub(crate) segment_id: AtomicU64,
+    /// What the segment is: see [`Kind`].
+    pub(crate) kind: AtomicU32,
+    /// Of a mutex, the bytes of the value that it guards; of a semaphore, its permits; else 0.
+    pub(crate) size: AtomicU32,
     /// Lanes there is room for, 1 to 64.
     pub(crate) lanes_max: AtomicU32,
     /// Smallest ring, log2 bytes.
@@ -54,6 +58,32 @@ pub(crate) struct Header {
     pub(crate) when_full: AtomicU32,
     /// In which order the messages of several senders are received: 0 each sender's, 1 as room was claimed.
     pub(crate) order: AtomicU32,
+}
+
+/// What a segment is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Kind {
+    Channel = 1,
+    Mutex = 2,
+    Semaphore = 3,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Channel, Self::Mutex, Self::Semaphore];
+
+    /// The kind that a header's word says.
+    pub(crate) fn from_word(word: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|&kind| kind as u32 == word)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Channel => "channel",
+            Self::Mutex => "mutex",
+            Self::Semaphore => "semaphore",
+        }
+    }
 }
 
 /// One slot of the participant table.

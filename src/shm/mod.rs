@@ -12,9 +12,13 @@ pub(crate) mod error;
 #[cfg(not(loom))]
 pub(crate) mod header;
 #[cfg(not(loom))]
+pub(crate) mod inventory;
+#[cfg(not(loom))]
 pub(crate) mod layout;
 #[cfg(not(loom))]
 pub(crate) mod locks;
+#[cfg(not(loom))]
+pub(crate) mod object;
 #[cfg(not(loom))]
 pub(crate) mod participants;
 #[cfg(not(loom))]

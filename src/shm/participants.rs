@@ -13,7 +13,7 @@ use crate::prim::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::shm::error::ShmError;
 use crate::shm::layout::{PARTICIPANTS_OFFSET, Participant, ParticipantSlots};
 use crate::shm::locks;
-use crate::shm::process::{is_proven_dead, own_start_time};
+use crate::shm::process::{UNKNOWN_NAMESPACE, is_proven_dead, namespace, own_pid, own_start_time};
 use crate::shm::segment::Segment;
 use crate::shm::window::Shared;
 
@@ -67,7 +67,7 @@ impl ParticipantTable {
             value: segment.len() as u64,
             limit: u64::MAX,
         })?;
-        Ok(Self { shared, segment: Arc::clone(segment), turn: Arc::default(), pid: std::process::id() })
+        Ok(Self { shared, segment: Arc::clone(segment), turn: Arc::default(), pid: own_pid() })
     }
 
     /// Claims a slot, sweeping the dead if none is free.
@@ -92,7 +92,7 @@ impl ParticipantTable {
             if entry.owner.load(Relaxed) != 0 || !locks::try_lock(&*self.segment, locks::participant(slot))? {
                 continue;
             }
-            let claims = entry.claims.load(Relaxed).wrapping_add(1);
+            let claims = next_claims(entry.claims.load(Relaxed));
             entry.claims.store(claims, Relaxed);
             let word = word_of(role, claims, slot);
             // Written under the slot's lock and before the slot is taken, so that nobody judges its new occupant by the
@@ -122,7 +122,7 @@ impl ParticipantTable {
         self.check_not_forked()?;
         let Some(entry) = self.shared.slots.get(slot) else { return Ok(false) };
         let (recorded, own) = (entry.pid_namespace.load(Relaxed), namespace("pid"));
-        if recorded == own && occupant.pid == std::process::id() {
+        if recorded == own && occupant.pid == own_pid() {
             // Its lock, if this process holds it, is on the same descriptor and says nothing.
             return Ok(self.was_of_an_earlier_process(entry, occupant));
         }
@@ -130,7 +130,7 @@ impl ParticipantTable {
             return Ok(entry.owner.load(Acquire) == occupant.word);
         }
         Ok(recorded == own
-            && own != UNKNOWN
+            && own != UNKNOWN_NAMESPACE
             && is_proven_dead(occupant.pid, comparable_start_time(entry))
             && entry.owner.load(Acquire) == occupant.word)
     }
@@ -152,6 +152,20 @@ impl ParticipantTable {
         Ok(dead)
     }
 
+    /// As [`ParticipantTable::sweep`], of the participant in that seat ([`Membership::seat`]), for whom the kernel would not
+    /// tell counts as alive. `None` where it is; else its process, 0 if that is not known any more.
+    pub(crate) fn sweep_seat(&self, seat: u64) -> Option<u32> {
+        let slot = usize::from(seat as u8);
+        let Some(occupant) = self.occupant(slot).filter(|occupant| seat_of(occupant.word) == seat) else {
+            return Some(0);
+        };
+        let is_dead = self.is_dead(slot, occupant).unwrap_or(false);
+        is_dead.then(|| {
+            self.evict(slot, occupant);
+            occupant.pid
+        })
+    }
+
     /// Clears the slot of a dead occupant; true for the one caller that did.
     pub(crate) fn evict(&self, slot: usize, occupant: Occupant) -> bool {
         clear(&self.shared.slots[slot].owner, occupant.word)
@@ -159,7 +173,7 @@ impl ParticipantTable {
 
     /// Refuses a process that has the table only through `fork`.
     pub(crate) fn check_not_forked(&self) -> Result<(), ShmError> {
-        if self.pid == std::process::id() { Ok(()) } else { Err(ShmError::Forked { owner: self.pid }) }
+        if self.pid == own_pid() { Ok(()) } else { Err(ShmError::Forked { owner: self.pid }) }
     }
 
     /// Slots in the table.
@@ -174,9 +188,19 @@ impl Membership {
         self.word
     }
 
+    /// Slot and generation: 30 bits, never 0, and of no other participant of the segment.
+    pub(crate) fn seat(&self) -> u64 {
+        seat_of(self.word)
+    }
+
+    /// Process that joined.
+    pub(crate) fn pid(&self) -> u32 {
+        self.word as u32
+    }
+
     /// Whether this process has the membership only through `fork`: it must not sign its parent off.
     pub(crate) fn is_inherited(&self) -> bool {
-        self.word as u32 != std::process::id()
+        self.word as u32 != own_pid()
     }
 }
 
@@ -193,11 +217,24 @@ impl Drop for Membership {
     }
 }
 
+/// The bits of a count of claims that make a generation.
+const GENERATION: u64 = 0x003f_ffff;
+
 /// Role, generation (22 bits), slot and pid. The generation is the slot's own count of claims, so no two stays share a
 /// word, whichever processes they are of and whatever pids these have.
 fn word_of(role: Role, claims: u64, slot: usize) -> u64 {
-    let generation = claims & 0x003f_ffff;
-    u64::from(role as u8) << ROLE_SHIFT | generation << 40 | (slot as u64) << 32 | u64::from(std::process::id())
+    let generation = claims & GENERATION;
+    u64::from(role as u8) << ROLE_SHIFT | generation << 40 | (slot as u64) << 32 | u64::from(own_pid())
+}
+
+/// The count of claims after `claims`, of which no generation is 0.
+fn next_claims(claims: u64) -> u64 {
+    let next = claims.wrapping_add(1);
+    if next & GENERATION == 0 { next + 1 } else { next }
+}
+
+fn seat_of(word: u64) -> u64 {
+    (word >> 32) & ((1 << 30) - 1)
 }
 
 fn slot_of(word: u64) -> usize {
@@ -212,21 +249,8 @@ fn clear(owner: &AtomicU64, word: u64) -> bool {
 /// namespace shifts it (`time_namespaces(7)`).
 fn comparable_start_time(entry: &Participant) -> u64 {
     let own = namespace("time");
-    let is_same = entry.time_namespace.load(Relaxed) == own && own != UNKNOWN;
+    let is_same = entry.time_namespace.load(Relaxed) == own && own != UNKNOWN_NAMESPACE;
     if is_same { entry.start_time.load(Relaxed) } else { 0 }
-}
-
-/// A namespace that cannot be told.
-const UNKNOWN: u64 = u64::MAX;
-
-/// Inode of this process's namespace of that kind; 0 where the kernel has none (`namespaces(7)`).
-fn namespace(kind: &str) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    match std::fs::metadata(format!("/proc/self/ns/{kind}")) {
-        Ok(metadata) => metadata.ino(),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => 0,
-        Err(_) => UNKNOWN,
-    }
 }
 
 #[cfg(test)]
@@ -242,7 +266,7 @@ mod tests {
         let table = table();
         let first = table.join(Role::Sender).unwrap();
         let slot = first.slot;
-        assert_eq!(table.occupant(slot).unwrap().pid, std::process::id());
+        assert_eq!(table.occupant(slot).unwrap().pid, own_pid());
         assert!(!table.is_dead(slot, table.occupant(slot).unwrap()).unwrap());
         drop(first);
         assert_eq!(table.occupant(slot), None);
@@ -269,6 +293,16 @@ mod tests {
         assert!(table.sweep(word).unwrap(), "the first has left");
         assert!(!table.sweep(second.word()).unwrap());
         assert_eq!([word, second.word()].map(slot_of), [slot; 2]);
+    }
+
+    #[test]
+    fn no_seat_is_zero_when_generations_wrap() {
+        let table = table();
+        table.shared.slots[0].claims.store(GENERATION, Relaxed);
+        let member = table.join(Role::Handle).unwrap();
+        assert_eq!((member.slot, member.seat()), (0, 1 << 8));
+        assert_eq!(table.sweep_seat(member.seat()), None);
+        assert_eq!(table.sweep_seat(GENERATION << 8), Some(0), "a seat that nobody is in any more");
     }
 
     #[test]

@@ -103,6 +103,12 @@ mod mapped {
             Some(Self { base, len, _segment: Arc::clone(segment) })
         }
 
+        /// The first byte of the window, which is mapped for as long as the window lives.
+        #[inline]
+        pub(crate) fn base(&self) -> *mut u8 {
+            self.base.as_ptr()
+        }
+
         /// The atomic word at `offset`.
         ///
         /// # Panics

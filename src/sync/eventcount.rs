@@ -28,7 +28,7 @@ pub(crate) struct EventCount {
     /// Wakes that reached the kernel. Written by wakers on the slow path, read by telemetry.
     wakes: AtomicU64,
     #[cfg(loom)]
-    kernel: model::FutexQueue,
+    kernel: crate::sync::futex::FutexQueue,
 }
 
 /// A sleep that was announced.
@@ -140,40 +140,7 @@ impl Default for EventCount {
             event: AtomicU32::new(0),
             parked: AtomicU32::new(0),
             wakes: AtomicU64::new(0),
-            kernel: model::FutexQueue::default(),
-        }
-    }
-}
-
-#[cfg(loom)]
-mod model {
-    use loom::sync::{Condvar, Mutex};
-
-    /// The kernel's side of a futex: compare and sleep are one step. Without time-outs, so that a lost wake-up is a
-    /// deadlock, which loom reports.
-    #[derive(Debug)]
-    pub(super) struct FutexQueue {
-        lock: Mutex<()>,
-        queue: Condvar,
-    }
-
-    impl Default for FutexQueue {
-        fn default() -> Self {
-            Self { lock: Mutex::new(()), queue: Condvar::new() }
-        }
-    }
-
-    impl FutexQueue {
-        pub(super) fn wait(&self, unchanged: impl Fn() -> bool) {
-            let guard = self.lock.lock().unwrap();
-            if unchanged() {
-                drop(self.queue.wait(guard).unwrap());
-            }
-        }
-
-        pub(super) fn wake(&self) {
-            let _guard = self.lock.lock().unwrap();
-            self.queue.notify_all();
+            kernel: Default::default(),
         }
     }
 }

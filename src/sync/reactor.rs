@@ -79,6 +79,15 @@ pub(crate) fn sleep<T>(
     None
 }
 
+/// Whether the kernel has `futex_waitv(2)`, and lets this process use it.
+pub(crate) fn has_futex_waitv() -> bool {
+    let word = crate::prim::AtomicU32::new(1);
+    // Not what the word is, so that the call returns at once.
+    let entry = futex_entry(&word, 0);
+    let answer = futex::waitv(&[entry], futex::WaitvFlags::empty(), None, ClockId::Monotonic);
+    answer == Err(Errno::AGAIN)
+}
+
 impl Reactor {
     /// Adds a sleeper, and takes out those of the same endpoint: it has one task, so what that waited for earlier is over.
     fn add(&'static self, sleeper: Sleeper) -> Vec<Sleeper> {

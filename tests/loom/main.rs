@@ -21,6 +21,7 @@ mod claiming;
 mod eventcount;
 mod following;
 mod lane;
+mod locking;
 mod per_process;
 mod presence;
 mod taking;

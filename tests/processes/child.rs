@@ -105,11 +105,11 @@ pub(crate) fn run(role: &str) {
         "receive_some" => receive_some(&channel),
         "receive_and_tell" => receive_and_tell(&channel),
         "sleep_with_receiver" => sleep_with_receiver(&channel),
-        other => panic!("unknown role {other}"),
+        other => crate::locking::run(other, &channel),
     }
 }
 
-fn say(line: impl std::fmt::Display) {
+pub(crate) fn say(line: impl std::fmt::Display) {
     println!("{line}");
     std::io::stdout().flush().expect("parent reads");
 }
@@ -124,7 +124,7 @@ fn stop_flag() -> &'static AtomicBool {
     &STOP
 }
 
-fn wait_for_stop() {
+pub(crate) fn wait_for_stop() {
     let _ends_at_the_parents_close = std::io::stdin().read_to_end(&mut Vec::new());
 }
 

@@ -2,6 +2,7 @@
 
 mod child;
 mod death;
+mod locking;
 mod message;
 mod ordering;
 mod resize;
@@ -56,6 +57,17 @@ fn main() {
                 "senders_killed_at_random_lose_nothing_committed",
                 death::senders_killed_at_random_lose_nothing_committed,
             ),
+            trial(
+                "a_killed_owners_lock_comes_with_what_it_left",
+                locking::a_killed_owners_lock_comes_with_what_it_left,
+            ),
+            trial("a_stopped_owner_keeps_the_lock", locking::a_stopped_owner_keeps_the_lock),
+            trial(
+                "killed_and_stopped_contenders_hold_nobody_up",
+                locking::killed_and_stopped_contenders_hold_nobody_up,
+            ),
+            trial("a_forked_child_is_refused_and_frees_nothing", locking::a_forked_child_is_refused_and_frees_nothing),
+            trial("permits_of_the_killed_come_back", locking::permits_of_the_killed_come_back),
         ],
     );
     drop(directory);

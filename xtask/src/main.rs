@@ -13,6 +13,7 @@ usage: cargo xtask test
 
 benchmarks (NAME --help tells their arguments):
   ring   the channel between two processes, as ratios to the floor
+  locks  Tidegate's mutex in each way of waiting beside others, as ratios to the best of these
   peers  Tidegate beside other channels, as ratios to Tidegate";
 
 /// What `cargo xtask test` runs, in order.
@@ -23,7 +24,8 @@ const TESTS: &[(&str, &[&str])] = &[
 ];
 
 /// Benchmarks by name, and the manifest of each one's crate from the project's root.
-const BENCHES: &[(&str, &str)] = &[("ring", "benches/Cargo.toml"), ("peers", "benches/peers/Cargo.toml")];
+const BENCHES: &[(&str, &str)] =
+    &[("ring", "benches/Cargo.toml"), ("locks", "benches/Cargo.toml"), ("peers", "benches/peers/Cargo.toml")];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -1,0 +1,258 @@
+//! The lock of `src/sync/lock`: every way of waiting, mixed and switched, a death, and giving up.
+
+use std::time::Duration;
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+
+use crate::model;
+use crate::sync::lock::raw::{Taken, Waiter};
+use crate::sync::lock::words::LockWords;
+
+/// How a thread of the model waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arm {
+    Spin,
+    Queue,
+    Park,
+    /// In the queue and asleep, as who has slept for long.
+    QueueAndPark,
+}
+
+struct Shared {
+    lock: LockWords,
+    value: UnsafeCell<u64>,
+}
+
+// SAFETY: the cell is what the lock is to guard: loom reports every pair of accesses that it does not order.
+unsafe impl Sync for Shared {}
+
+fn shared() -> Arc<Shared> {
+    Arc::new(Shared { lock: LockWords::default(), value: UnsafeCell::new(0) })
+}
+
+/// Waits as `arm` says. A wake-up that is lost is a deadlock, and a queue that nobody heads a livelock, which loom reports.
+fn lock(shared: &Shared, owner: u64, arm: Arm) -> Taken {
+    let mut waiter = Waiter::new(&shared.lock, owner);
+    if matches!(arm, Arm::Queue | Arm::QueueAndPark) {
+        assert!(waiter.enqueue());
+    }
+    loop {
+        if let Some(taken) = waiter.try_take() {
+            return taken;
+        }
+        match arm {
+            Arm::Spin | Arm::Queue => thread::yield_now(),
+            Arm::Park | Arm::QueueAndPark => {
+                waiter.sleep(Duration::MAX);
+            }
+        }
+    }
+}
+
+/// Adds one under the lock.
+fn add(shared: &Shared) {
+    // SAFETY: loom fails the model if this access is not ordered before or after all others.
+    shared.value.with_mut(|value| unsafe { *value += 1 });
+}
+
+fn lock_and_add(shared: &Shared, owner: u64, arm: Arm) {
+    lock(shared, owner, arm);
+    add(shared);
+    shared.lock.give_back(owner);
+}
+
+fn value(shared: &Shared) -> u64 {
+    // SAFETY: as in `add`.
+    shared.value.with(|value| unsafe { *value })
+}
+
+/// Two threads that wait in these ways exclude each other, and both come to an end.
+fn two(arms: [Arm; 2], preemptions: usize) {
+    model(preemptions, move || {
+        let shared = shared();
+        let other = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || lock_and_add(&shared, 1, arms[0])
+        });
+        lock_and_add(&shared, 2, arms[1]);
+        other.join().unwrap();
+        assert_eq!(value(&shared), 2);
+        assert_eq!(shared.lock.owner(), 0);
+    });
+}
+
+#[test]
+fn who_spins_excludes_who_spins() {
+    two([Arm::Spin, Arm::Spin], 3);
+}
+
+#[test]
+fn who_sleeps_is_woken() {
+    two([Arm::Park, Arm::Park], 3);
+}
+
+#[test]
+fn who_stands_in_the_queue_gets_its_turn() {
+    two([Arm::Queue, Arm::Queue], 3);
+}
+
+#[test]
+fn who_sleeps_in_the_queue_is_woken() {
+    two([Arm::QueueAndPark, Arm::QueueAndPark], 3);
+}
+
+#[test]
+fn ways_of_waiting_mix() {
+    for arms in
+        [[Arm::Spin, Arm::Park], [Arm::Park, Arm::Queue], [Arm::Park, Arm::QueueAndPark], [Arm::Spin, Arm::Queue]]
+    {
+        two(arms, 2);
+    }
+}
+
+/// Three threads, of which two wait for the third.
+fn three(arms: [Arm; 3]) {
+    model(2, move || {
+        let shared = shared();
+        let others = [0, 1].map(|i| {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || lock_and_add(&shared, 1 + i, arms[i as usize]))
+        });
+        lock_and_add(&shared, 3, arms[2]);
+        for other in others {
+            other.join().unwrap();
+        }
+        assert_eq!(value(&shared), 3);
+    });
+}
+
+#[test]
+fn a_wake_is_passed_on_among_sleepers() {
+    three([Arm::Park; 3]);
+}
+
+#[test]
+fn a_turn_is_passed_on_in_the_queue() {
+    three([Arm::QueueAndPark; 3]);
+}
+
+#[test]
+fn sleepers_beside_a_queue_are_woken() {
+    three([Arm::Park, Arm::QueueAndPark, Arm::Park]);
+}
+
+#[test]
+fn a_waiter_may_change_its_way() {
+    model(2, || {
+        let shared = shared();
+        let other = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || lock_and_add(&shared, 1, Arm::Park)
+        });
+        let mut waiter = Waiter::new(&shared.lock, 2);
+        if waiter.try_take().is_none() {
+            // Asleep, then in the queue, then asleep there.
+            waiter.sleep(Duration::MAX);
+            if waiter.try_take().is_none() {
+                assert!(waiter.enqueue());
+                while waiter.try_take().is_none() {
+                    waiter.sleep(Duration::MAX);
+                }
+            }
+        }
+        add(&shared);
+        shared.lock.give_back(2);
+        other.join().unwrap();
+        assert_eq!(value(&shared), 2);
+    });
+}
+
+#[test]
+fn who_gives_up_passes_its_wake_on() {
+    for arm in [Arm::Park, Arm::QueueAndPark] {
+        model(2, move || {
+            let shared = shared();
+            let sleeper = thread::spawn({
+                let shared = Arc::clone(&shared);
+                move || lock_and_add(&shared, 1, arm)
+            });
+            let quitter = thread::spawn({
+                let shared = Arc::clone(&shared);
+                move || {
+                    let mut waiter = Waiter::new(&shared.lock, 2);
+                    if arm == Arm::QueueAndPark {
+                        assert!(waiter.enqueue());
+                    }
+                    if waiter.try_take().is_some() {
+                        return shared.lock.give_back(2);
+                    }
+                    waiter.sleep(Duration::MAX);
+                    waiter.give_up();
+                }
+            });
+            lock_and_add(&shared, 3, Arm::Spin);
+            sleeper.join().unwrap();
+            quitter.join().unwrap();
+            assert_eq!(value(&shared), 2);
+        });
+    }
+}
+
+#[test]
+fn a_dead_owners_lock_is_taken_once() {
+    model(2, || {
+        let shared = shared();
+        // The dead: it holds the lock, and does nothing more.
+        lock(&shared, 7, Arm::Spin);
+        let heirs = [1, 2].map(|owner| {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                let mut waiter = Waiter::new(&shared.lock, owner);
+                let (taken, is_heir) = match waiter.take_from_dead(7) {
+                    Some(taken) => (taken, true),
+                    None => loop {
+                        if let Some(taken) = waiter.try_take() {
+                            break (taken, false);
+                        }
+                        waiter.sleep(Duration::MAX);
+                    },
+                };
+                assert!(taken.is_inconsistent, "nobody has made it whole");
+                add(&shared);
+                shared.lock.give_back(owner);
+                u32::from(is_heir)
+            })
+        });
+        let taken: u32 = heirs.map(|heir| heir.join().unwrap()).into_iter().sum();
+        assert_eq!(taken, 1);
+        assert_eq!(value(&shared), 2);
+        let taken = lock(&shared, 3, Arm::Spin);
+        assert!(taken.is_inconsistent);
+        shared.lock.mark_consistent();
+        shared.lock.give_back(3);
+        assert!(!lock(&shared, 3, Arm::Spin).is_inconsistent);
+    });
+}
+
+#[test]
+fn a_switch_of_strategy_leaves_nobody_asleep() {
+    // The sleeper does not look at the strategy again: it must be woken for the lock, whatever the switch has cleared.
+    model(2, || {
+        let shared = shared();
+        lock(&shared, 3, Arm::Spin);
+        let sleeper = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || lock_and_add(&shared, 1, Arm::Park)
+        });
+        let switcher = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || shared.lock.wake_all()
+        });
+        shared.lock.give_back(3);
+        sleeper.join().unwrap();
+        switcher.join().unwrap();
+        assert_eq!(value(&shared), 1);
+    });
+}
