@@ -63,7 +63,9 @@ fn lock_and_add(shared: &Shared, owner: u64, arm: Arm) {
     shared.lock.give_back(owner);
 }
 
+/// What was added, now that all is quiet: nobody has the lock, or a place in the queue.
 fn value(shared: &Shared) -> u64 {
+    assert_eq!((shared.lock.owner(), shared.lock.nodes_taken()), (0, 0));
     // SAFETY: as in `add`.
     shared.value.with(|value| unsafe { *value })
 }
@@ -79,7 +81,6 @@ fn two(arms: [Arm; 2], preemptions: usize) {
         lock_and_add(&shared, 2, arms[1]);
         other.join().unwrap();
         assert_eq!(value(&shared), 2);
-        assert_eq!(shared.lock.owner(), 0);
     });
 }
 
@@ -113,8 +114,8 @@ fn ways_of_waiting_mix() {
 }
 
 /// Three threads, of which two wait for the third.
-fn three(arms: [Arm; 3]) {
-    model(2, move || {
+fn three(arms: [Arm; 3], preemptions: usize) {
+    model(preemptions, move || {
         let shared = shared();
         let others = [0, 1].map(|i| {
             let shared = Arc::clone(&shared);
@@ -130,17 +131,61 @@ fn three(arms: [Arm; 3]) {
 
 #[test]
 fn a_wake_is_passed_on_among_sleepers() {
-    three([Arm::Park; 3]);
+    three([Arm::Park; 3], 2);
+}
+
+#[test]
+fn who_wakes_nobody_looks_again() {
+    // One is to be woken and has not gone to sleep yet; it takes the lock and hands it to another before its waker sees that
+    // it woke nobody. Where the yields are, that takes three switches, and not two.
+    model(3, || {
+        let shared = shared();
+        lock(&shared, 3, Arm::Spin);
+        let others = [1, 2].map(|owner| {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                lock(&shared, owner, Arm::Park);
+                add(&shared);
+                thread::yield_now();
+                shared.lock.give_back(owner);
+            })
+        });
+        thread::yield_now();
+        shared.lock.give_back(3);
+        for other in others {
+            other.join().unwrap();
+        }
+        assert_eq!(value(&shared), 2);
+    });
+}
+
+#[test]
+fn who_leaves_the_queue_leaves_no_place_taken() {
+    model(3, || {
+        let shared = shared();
+        let stays = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || lock_and_add(&shared, 1, Arm::Queue)
+        });
+        let mut leaves = Waiter::new(&shared.lock, 2);
+        assert!(leaves.enqueue());
+        match leaves.try_take() {
+            Some(_) => shared.lock.give_back(2),
+            None => leaves.give_up(),
+        }
+        stays.join().unwrap();
+        assert_eq!(value(&shared), 1);
+    });
 }
 
 #[test]
 fn a_turn_is_passed_on_in_the_queue() {
-    three([Arm::QueueAndPark; 3]);
+    three([Arm::QueueAndPark; 3], 2);
 }
 
 #[test]
 fn sleepers_beside_a_queue_are_woken() {
-    three([Arm::Park, Arm::QueueAndPark, Arm::Park]);
+    three([Arm::Park, Arm::QueueAndPark, Arm::Park], 2);
 }
 
 #[test]
@@ -253,6 +298,62 @@ fn a_switch_of_strategy_leaves_nobody_asleep() {
         shared.lock.give_back(3);
         sleeper.join().unwrap();
         switcher.join().unwrap();
+        assert_eq!(value(&shared), 1);
+    });
+}
+
+#[test]
+fn who_was_woken_and_goes_to_the_queue_passes_its_wake_on() {
+    model(2, || {
+        let shared = shared();
+        lock(&shared, 3, Arm::Spin);
+        let sleeper = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || lock_and_add(&shared, 1, Arm::Park)
+        });
+        let queuer = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                let mut waiter = Waiter::new(&shared.lock, 2);
+                waiter.sleep(Duration::MAX);
+                assert!(waiter.enqueue());
+                while waiter.try_take().is_none() {
+                    waiter.sleep(Duration::MAX);
+                }
+                add(&shared);
+                shared.lock.give_back(2);
+            }
+        });
+        shared.lock.give_back(3);
+        sleeper.join().unwrap();
+        queuer.join().unwrap();
+        assert_eq!(value(&shared), 2);
+    });
+}
+
+#[test]
+fn a_dead_owners_heir_wakes_whom_the_dead_have_not() {
+    model(2, || {
+        let shared = shared();
+        lock(&shared, 3, Arm::Spin);
+        // It dies as it is woken, if it has slept, and thus on its way.
+        let dies = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                Waiter::new(&shared.lock, 2).sleep(Duration::MAX);
+            }
+        });
+        shared.lock.give_back(3);
+        dies.join().unwrap();
+        // So does who takes the lock then.
+        assert!(shared.lock.try_take(7).is_some());
+        let sleeper = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || lock_and_add(&shared, 1, Arm::Park)
+        });
+        Waiter::new(&shared.lock, 4).take_from_dead(7).unwrap();
+        shared.lock.give_back(4);
+        sleeper.join().unwrap();
         assert_eq!(value(&shared), 1);
     });
 }

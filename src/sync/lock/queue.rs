@@ -93,6 +93,12 @@ impl LockWords {
         }
     }
 
+    /// Nodes that are not free.
+    #[cfg(loom)]
+    pub(crate) fn nodes_taken(&self) -> usize {
+        self.nodes.iter().filter(|node| node.owner.load(Relaxed) != 0).count()
+    }
+
     /// Frees the nodes of participants that are dead.
     #[cfg(not(loom))]
     pub(super) fn free_nodes_of(&self, mut is_dead: impl FnMut(u64) -> bool) {
