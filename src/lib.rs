@@ -3,6 +3,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub(crate) mod prim;
+/// The points at which a build with `--cfg failpoints` can be made to die.
+#[cfg(failpoints)]
+#[doc(hidden)]
+pub use prim::failpoint::STEPS;
+
 #[cfg_attr(loom, allow(dead_code))]
 pub(crate) mod ring;
 #[cfg_attr(loom, allow(dead_code))]

@@ -5,6 +5,12 @@
 //! memory model allows. `ring` and `sync` name nothing else, so the code that is checked is the code that ships. Unit
 //! tests take [`mortal::AtomicU64`], whose writer can be made to die at any store.
 
+#[path = "prim/failpoint.rs"]
+#[cfg_attr(not(failpoints), allow(dead_code))]
+pub(crate) mod failpoint;
+
+pub(crate) use failpoint::step;
+
 #[cfg(all(test, not(loom)))]
 #[path = "prim/mortal.rs"]
 pub(crate) mod mortal;

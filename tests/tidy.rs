@@ -147,6 +147,26 @@ fn every_edge_has_two_ends() {
     }
 }
 
+/// What stands in quotes behind each `before`.
+fn quoted<'a>(text: &'a str, before: &str) -> Vec<&'a str> {
+    text.split(before).skip(1).filter_map(|rest| rest.strip_prefix('"')?.split('"').next()).collect()
+}
+
+#[test]
+fn every_failpoint_is_listed_and_every_one_listed_stands_somewhere() {
+    let sources = files(&[".rs"]).into_iter().filter(|(name, _)| name.starts_with("src/"));
+    let (lists, sources): (Vec<_>, Vec<_>) = sources.partition(|(name, _)| name == "src/prim/failpoint.rs");
+    let list = lists[0].1.split("STEPS: &[&str] = &[").nth(1).unwrap().split("];").next().unwrap();
+    let mut listed: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+    let mut standing: Vec<&str> = sources.iter().flat_map(|(_, text)| quoted(text, "step(")).collect();
+    listed.sort_unstable();
+    standing.sort_unstable();
+    standing.dedup();
+    assert!(listed.len() > 50);
+    assert_eq!(listed, standing);
+    assert_eq!(quoted(r#"step("a.b"); step(name);"#, "step("), ["a.b"]);
+}
+
 #[test]
 fn nothing_names_a_place_outside_the_project() {
     let outside = [concat!("..", "/shared"), concat!("/wo", "rk/")];

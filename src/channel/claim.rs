@@ -5,6 +5,7 @@ use std::ops::{Deref, DerefMut};
 
 use crate::channel::sender::Sender;
 use crate::channel::slab::Block;
+use crate::prim::step;
 use crate::ring::producer::Reservation;
 
 /// Room for one message, to fill in place. Dropping it without [`Claim::commit`] sends nothing.
@@ -33,6 +34,7 @@ impl<'a> Claim<'a> {
     /// The claim on what `sender` reserved last.
     #[inline]
     pub(super) fn new(sender: &'a mut Sender, room: Room) -> Self {
+        step("claim.reserved");
         Self { sender, room }
     }
 }
@@ -62,6 +64,7 @@ impl Claim<'_> {
     #[inline(always)]
     pub fn commit_len(self, len: usize) {
         assert!(len <= self.room.len(), "{len} bytes committed of {} claimed", self.room.len());
+        step("claim.filled");
         // There is nothing to give up, and the block is sent.
         let mut claim = ManuallyDrop::new(self);
         let reservation = claim.room.reservation;
@@ -76,6 +79,7 @@ impl Drop for Claim<'_> {
     #[inline]
     fn drop(&mut self) {
         self.sender.give_up_claim();
+        step("abort.given_up");
     }
 }
 

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use crate::channel::error::TryRecvError;
 use crate::channel::held::Held;
 use crate::channel::receiver::Receiver;
+use crate::prim::step;
 use crate::ring::consumer::{Frame, Payload};
 
 /// A message, in place. Dropping it gives its bytes back to the sender.
@@ -28,6 +29,7 @@ impl<'a> Guard<'a> {
     #[inline]
     pub(super) fn new(receiver: &'a mut Receiver, lane: usize, frame: Frame) -> Result<Self, TryRecvError> {
         let block = if frame.is_loan() { receiver.lanes.begin_read(lane, frame)? } else { 0 };
+        step("receive.found");
         let payload = Payload::of(receiver.lanes.payload(lane, frame, block));
         Ok(Self { receiver, lane, frame, payload, block })
     }
@@ -85,6 +87,8 @@ impl Deref for Guard<'_> {
 impl Drop for Guard<'_> {
     #[inline(always)]
     fn drop(&mut self) {
+        step("release.begun");
         self.receiver.lanes.release(self.lane, self.frame, self.block);
+        step("release.notified");
     }
 }

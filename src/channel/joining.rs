@@ -8,6 +8,7 @@ use crate::channel::lane::ReceiverLane;
 use crate::channel::sender::Sender;
 use crate::channel::{presence, resize};
 use crate::prim::Ordering::{Acquire, Relaxed, Release};
+use crate::prim::step;
 use crate::ring::claims::Claimant;
 use crate::ring::layout::Lane;
 use crate::ring::lock::Holder;
@@ -23,6 +24,7 @@ const SPOILT_MAX: u32 = 4;
 impl Sender {
     pub(crate) fn attach(core: &Arc<Core>) -> Result<Self, ChannelError> {
         let membership = core.participants.join(Role::Sender)?;
+        step("attach.joined");
         let lock = core.lock_structure()?;
         let lanes = core.geometry.lanes_max as usize;
         let (mut refused, mut spoilt) = (ChannelError::TooManySenders { lanes }, 0);
@@ -93,6 +95,7 @@ fn take_lane(
         words.shape.died.store(owner, Relaxed);
     }
     words.shape.owner.store(membership.word(), Release);
+    step("attach.owned");
     Ok(Some(owner))
 }
 
@@ -103,7 +106,9 @@ fn ready_ring(core: &Core, lock: &StructureLock<'_>, number: usize) -> Result<Pr
     let is_new = words.producing.cursor.load(Relaxed) == 0;
     if is_new {
         core.back_ring(lane, class)?;
+        step("attach.backed");
         found(&words, class, core.readers(), core.is_in_one_order());
+        step("attach.founded");
     }
     if lane >= core.lanes_used() {
         // Also if another founded it and died: nobody has met it yet.
@@ -130,6 +135,7 @@ fn ready_ring(core: &Core, lock: &StructureLock<'_>, number: usize) -> Result<Pr
         // Edge `lane-founded`, writing end. Lanes are taken lowest first, so those used are a prefix, but for lanes that are
         // spoilt.
         core.control.lanes_used.store(number as u64 + 1, Release);
+        step("attach.counted");
     }
     if !is_new && !core.is_in_one_order() {
         // The lane was passed over by resizes while nobody owned it. Where the ring cannot be had, the old one does.

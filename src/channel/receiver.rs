@@ -13,6 +13,7 @@ use crate::channel::presence::{self, Arrivals};
 use crate::channel::seats::Seat;
 use crate::channel::sender::deadline;
 use crate::prim::Ordering::{AcqRel, Acquire, Relaxed};
+use crate::prim::step;
 use crate::ring::Readers;
 use crate::ring::consumer::{Frame, Payload};
 use crate::ring::layout::Lane;
@@ -91,6 +92,7 @@ impl Receiver {
         // Edge `receiver-attached`, writing end: to the Acquire load above in the next receiver's attach. Meanwhile
         // only a sender's sweep changes the word, to 0.
         core.control.receiver.swap(membership.word(), AcqRel);
+        step("place.taken");
         Self::new(core, Place::Only(membership), lanes)
     }
 
@@ -208,6 +210,7 @@ impl Receiver {
     /// V4: puts another word in this receiver's place and wakes every sender to see it.
     fn leave_place(&self, from: u64, to: u64) {
         let _taken_over_if_it_differs = self.core.control.receiver.compare_exchange(from, to, AcqRel, Relaxed);
+        step("place.left");
         self.core.wake_senders();
     }
 
@@ -222,6 +225,7 @@ impl Receiver {
             }
             None => self.find(deadline_ns)?,
         };
+        step("receive.found");
         Ok(Guard { receiver: self, lane, frame, payload, block })
     }
 

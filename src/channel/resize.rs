@@ -5,6 +5,7 @@ use crate::channel::core::{Core, StructureLock};
 use crate::channel::error::ResizeError;
 use crate::channel::options::class_of;
 use crate::prim::Ordering::Relaxed;
+use crate::prim::step;
 use crate::ring::Readers;
 use crate::ring::resize::{self, Offered};
 use crate::shm::ShmError;
@@ -59,6 +60,10 @@ impl Channel {
     /// # Errors
     /// The kernel refuses; what was not given back is tried again with the next call.
     pub fn reclaim(&self) -> Result<(), ResizeError> {
+        if self.core.readers() != Readers::One {
+            // What a dead receiver has not read stays until it is known to be dead; who drops the oldest never waits for it.
+            self.core.sweep_seats();
+        }
         let lock = self.core.lock_structure()?;
         for lane in 0..self.core.ring_lanes() {
             if !resize::is_offered(&*self.core.lane(lane)?) {
@@ -91,9 +96,13 @@ pub(crate) fn offer(core: &Core, lock: &StructureLock<'_>, lane: usize, class: u
     let possible = resize::can_offer(&words, class);
     if possible == Offered::Standing {
         resize::prepare(&words, class);
+        step("resize.prepared");
         core.back_ring(lane, class)?;
+        step("resize.backed");
         resize::offer(&words, class);
+        step("resize.offered");
         core.sender_wait(lane)?.event.wake_all();
+        step("resize.woken");
     }
     Ok(possible)
 }
@@ -114,7 +123,9 @@ fn reclaim_lane(core: &Core, lock: &StructureLock<'_>, lane: usize) -> Result<()
         if core.classes().contains(&passed) {
             core.release_ring(lane, passed)?;
         }
+        step("reclaim.released");
         resize::mark_free(&words, passed);
+        step("reclaim.marked");
     }
     Ok(())
 }

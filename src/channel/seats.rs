@@ -7,6 +7,7 @@ use crate::channel::error::ChannelError;
 use crate::channel::{place, presence};
 use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use crate::prim::fence;
+use crate::prim::step;
 use crate::ring::layout::Lane;
 use crate::ring::lock::Holder;
 use crate::ring::{Readers, alone, followers, taker};
@@ -27,6 +28,7 @@ impl Seat {
     /// V5: takes a free seat, or that of a receiver that has died.
     pub(crate) fn take(core: &Arc<Core>) -> Result<Self, ChannelError> {
         let membership = core.participants.join(Role::Receiver)?;
+        step("seat.joined");
         let lock = core.lock_structure()?;
         let mut present = 0;
         for number in 0..core.seats() as u8 {
@@ -39,18 +41,22 @@ impl Seat {
                     core.settle_place(Some(word));
                 }
                 core.seat_in_lanes(&lock, number)?;
+                step("seat.in_lanes");
                 if core.readers() == Readers::Each {
                     // Closed until it has joined: who dies meanwhile has left its word, and is swept (V8).
                     seat.store(place::closing(membership.word()), Release);
+                    step("seat.closed_before_joining");
                     for lane in 0..core.lanes_used() {
                         followers::join(&*core.lane(lane)?, number);
                     }
                 }
                 // Edge `seat-taken`, writing end: to whoever settles the receivers' place.
                 seat.store(membership.word(), Release);
+                step("seat.taken");
                 let attached = &core.control.receivers_attached;
                 attached.store(attached.load(Relaxed).wrapping_add(1), Relaxed);
                 core.control.receiver.store(place::open(attached.load(Relaxed)), Release);
+                step("seat.opened");
                 return Ok(Self { number, membership, core: Arc::clone(core) });
             }
             present = word;
@@ -89,12 +95,14 @@ impl Drop for Seat {
         }
         let word = self.membership.word();
         self.close();
+        step("seat.closing");
         self.core.unfollow(self.number);
         if self.core.may_have_frames(self.number) {
             // The seat stays, of one who is gone, like that of the dead: what was forgotten in it is given back (V8).
             return self.core.receiver_wait.event.wake_all();
         }
         self.put(place::closing(word), 0);
+        step("seat.left");
         self.core.wake_senders();
     }
 }

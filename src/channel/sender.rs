@@ -11,6 +11,7 @@ use crate::channel::receiver::{LEAD_PAUSES_MAX, STREAK_MIN};
 use crate::channel::slab::Block;
 use crate::channel::{place, presence};
 use crate::prim::Ordering::Relaxed;
+use crate::prim::step;
 use crate::ring::Event;
 use crate::ring::claims::Claimant;
 use crate::ring::layout::Lane;
@@ -63,10 +64,12 @@ impl Sender {
     #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
         let Some(reservation) = self.glance(message.len()) else { return self.send_elsewhere(message) };
+        step("claim.reserved");
         self.producer.payload_mut(reservation).copy_from_slice(message);
         // Room at hand is in a ring of its own.
         self.producer.commit(reservation, reservation.len());
         self.receiver_wait.event.notify();
+        step("commit.notified");
         Ok(())
     }
 
@@ -298,6 +301,7 @@ impl Sender {
                 self.room.event.notify();
             }
         }
+        step("block.committed");
         self.receiver_wait.event.notify();
     }
 
@@ -372,6 +376,7 @@ impl Sender {
             }
         }
         self.receiver_wait.event.notify();
+        step("commit.notified");
     }
 
     /// Gives up what was claimed and not committed, which others' messages wait for.
@@ -393,7 +398,9 @@ impl Drop for Sender {
         }
         self.give_up_claim();
         presence::leave(&self.lane.shape.owner, self.membership.word());
+        step("detach.closed");
         self.core.receiver_wait.event.wake_all();
+        step("detach.left");
     }
 }
 

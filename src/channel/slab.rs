@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU32;
 
 use crate::prim::AtomicU64;
 use crate::prim::Ordering::{Acquire, Relaxed, Release};
+use crate::prim::step;
 use crate::shm::error::ShmError;
 use crate::shm::header::{BLOCKS_CEILING, Geometry};
 use crate::shm::segment::Segment;
@@ -95,10 +96,12 @@ impl Slab {
         let Some(number) = recent.chain(0..self.blocks()).find(|&number| self.own(number, owner)) else {
             return Ok(None);
         };
+        step("block.owned");
         let block = Block { slab: Arc::clone(self), number, owner, launched: None };
         if self.words.backed[number].load(Relaxed) == 0 {
             self.segment.back(self.offset + number * self.block_bytes, self.block_bytes)?;
             self.words.backed[number].store(1, Relaxed);
+            step("block.backed");
         }
         Ok(Some(block))
     }
@@ -124,6 +127,7 @@ impl Slab {
     pub(crate) fn free(&self, number: usize, owner: u64) -> bool {
         // Edge `block-freed`, writing end.
         let freed = self.words.owners[number].compare_exchange(owner, 0, Release, Relaxed).is_ok();
+        step("block.freed");
         if freed {
             let top = self.words.top.load(Relaxed).wrapping_add(1);
             self.words.recent[top as usize % RECENT].store(number as u64 + 1, Relaxed);
@@ -139,7 +143,9 @@ impl Slab {
             return None;
         }
         let more = |uses| (uses & WRITER == 0).then_some(uses + 1);
-        self.own_uses[number].fetch_update(Relaxed, Relaxed, more).ok().map(|_| number)
+        let begun = self.own_uses[number].fetch_update(Relaxed, Relaxed, more).ok().map(|_| number);
+        step("block.read");
+        begun
     }
 
     /// Ends what [`Slab::begin_read`] began.
@@ -225,7 +231,10 @@ impl Drop for Block {
         self.slab.own_uses[self.number].store(0, Relaxed);
         match self.launched {
             // The frame's commit is what publishes it.
-            Some(frame) => self.slab.words.owners[self.number].store(frame, Relaxed),
+            Some(frame) => {
+                self.slab.words.owners[self.number].store(frame, Relaxed);
+                step("block.launched");
+            }
             None => {
                 let _swept_if_false = self.slab.free(self.number, self.owner);
             }

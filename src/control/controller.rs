@@ -15,6 +15,7 @@ use crate::control::journal::{Decision, Journal, Outcome, sentence};
 use crate::control::meters::Meters;
 use crate::control::plan::{Bounds, Plan, Weights};
 use crate::model::{OverflowModel, TICK_NS};
+use crate::prim::step;
 use crate::telemetry::{Sample, Sampler};
 
 /// Ticks between two looks for rings that the receiver has passed.
@@ -191,6 +192,7 @@ impl ControlAgent {
         situation.ticks_of_slack = self.ticks_of_slack;
         situation.ring_bytes_sufficed = self.ring_bytes_sufficed;
         let verdict = decide(&situation);
+        step("decision.made");
         self.act(&sample, situation, prediction, verdict)
     }
 
@@ -270,6 +272,7 @@ impl ControlAgent {
             }
             Action::Grow | Action::Shrink => self.resize(verdict.plan.ring_bytes),
         };
+        step("decision.applied");
         let repeated = blocker.is_some() && blocker == self.blocked_by;
         self.blocked_by = blocker;
         // A streak of the same obstacle is one entry; holding without one is none.
@@ -280,6 +283,7 @@ impl ControlAgent {
         let duration_ns = began.elapsed().as_nanos() as u64;
         self.meters.decided(action, verdict.reason, blocker);
         self.enter(sample, situation, prediction, Verdict { action, blocker, ..verdict }, duration_ns);
+        step("decision.entered");
         usize::from(action != Action::Hold)
     }
 

@@ -1,6 +1,7 @@
 //! One of those that may compete, while it is alone. Steps A1 to A3 and U1 to U4 of `PROTOCOL.md`.
 
 use crate::prim::Ordering::{Acquire, Relaxed, Release};
+use crate::prim::step;
 use crate::ring::RingCorrupt;
 #[cfg(not(loom))]
 use crate::ring::consumer::Payload;
@@ -296,6 +297,7 @@ pub(crate) fn share(lane: &Lane, area: &Window, classes: &std::ops::RangeInclusi
     let sole = &lane.shape.sole;
     let word = sole.load(Relaxed) & !CHANGING;
     sole.store(word | CHANGING, Relaxed); // U1
+    step("share.begun");
     if !fences::heavy() {
         sole.store(word, Relaxed);
         return false;
@@ -319,6 +321,7 @@ pub(crate) fn share(lane: &Lane, area: &Window, classes: &std::ops::RangeInclusi
             };
             // Release, as T2.
             word.store(FrameHeader::Taken { len, seat, is_loan }.to_word(), Release);
+            step("share.marked");
             taken += 1;
             Next::On
         });
@@ -331,5 +334,6 @@ pub(crate) fn share(lane: &Lane, area: &Window, classes: &std::ops::RangeInclusi
     let counted = released.wrapping_add(taken).wrapping_add(taking.returned.load(Relaxed));
     taking.messages.store(counted, Relaxed);
     sole.store(word & !WHO, Release); // edge `shared`, writing end
+    step("share.done");
     true
 }

@@ -1,6 +1,7 @@
 //! Producers that share a lane, so that their frames are in one order. Steps Q1 to Q9 of `PROTOCOL.md`.
 
 use crate::prim::Ordering::{Relaxed, Release};
+use crate::prim::step;
 use crate::ring::layout::Lane;
 use crate::ring::lock::{Held, Holder};
 use crate::ring::producer::{Producer, Reservation, RingFull};
@@ -59,6 +60,7 @@ impl Claimant {
         act: impl FnOnce(&mut Producer, &mut E) -> Result<T, RingFull>,
     ) -> Result<T, RingFull> {
         let turn = self.lane.producing.lock.try_lock(Holder::Sender(self.number)).ok_or(RingFull)?;
+        step("turn.taken");
         // Where its words are spoilt there is no room.
         let refreshed = producer.refresh(&turn).map_err(|_| RingFull);
         let outcome = refreshed.and_then(|()| act(producer, &mut on_event));
@@ -66,6 +68,7 @@ impl Claimant {
         if turn.unlock().0 {
             on_event(Event::TurnAwaited);
         }
+        step("turn.left");
         outcome
     }
 
@@ -89,9 +92,11 @@ impl Claimant {
         if let Some(rest) = bytes(claimed).checked_sub(bytes(header) + WORD) {
             let void = FrameHeader::Void { len: rest as u32 };
             ring.word(&self.area, position + bytes(header)).store(void.to_word(), Relaxed);
+            step("claim.shortened");
         }
         // P4: edge `committed`, writing end.
         ring.word(&self.area, position).store(header.to_word(), Release);
+        step("claim.committed");
         self.lane.producing.committed.fetch_add(1, Relaxed);
     }
 
@@ -99,7 +104,9 @@ impl Claimant {
     pub(crate) fn give_up(&mut self) -> bool {
         let Some(Claimed { ring, reservation }) = self.open.take() else { return false };
         let claimed = FrameHeader::Claimed { len: reservation.len(), sender: self.number };
-        void(ring, &self.area, reservation.position(), claimed)
+        let voided = void(ring, &self.area, reservation.position(), claimed);
+        step("claim.voided");
+        voided
     }
 }
 

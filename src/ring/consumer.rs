@@ -1,6 +1,7 @@
 //! The reading side of a lane. Steps C1-C4 are those of `PROTOCOL.md`.
 
 use crate::prim::Ordering::{Acquire, Relaxed, Release};
+use crate::prim::step;
 use crate::ring::followers::HELD;
 use crate::ring::layout::{Lane, SEATS, Side};
 use crate::ring::word::{Cursor, FrameHeader, LOAN_LEN, POSITION_END, WORD, frame_bytes};
@@ -284,6 +285,7 @@ impl Consumer {
                     self.ring = Ring::of(class);
                     self.flushed = self.position;
                     self.publish(); // edge `passed`, writing end
+                    step("receive.moved");
                 }
                 _ => return Err(RingCorrupt { position: self.position, word }),
             }
@@ -385,5 +387,6 @@ impl Consumer {
         let own = side(&self.lane, self.seat);
         own.cursor.store(self.cursor(), Release);
         own.messages.store(self.messages, Relaxed);
+        step("release.published");
     }
 }

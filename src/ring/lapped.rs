@@ -1,6 +1,7 @@
 //! Consumers that each get every frame, but for those that they are too slow for. Steps O1 to O4 of `PROTOCOL.md`.
 
 use crate::prim::Ordering::{Acquire, Relaxed, Release};
+use crate::prim::step;
 use crate::ring::RingCorrupt;
 use crate::ring::consumer::{Consumer, Frame};
 use crate::ring::followers::HELD;
@@ -119,6 +120,7 @@ pub(crate) fn lap(lane: &Lane, area: &Window, classes: &std::ops::RangeInclusive
         // that has come to where it joins, is not set back.
         let moved =
             walk.to_word() != from && own.cursor.compare_exchange(word, walk.to_word(), Release, Relaxed).is_ok();
+        step("lap.moved");
         if moved && missed > 0 {
             own.messages.store(own.messages.load(Relaxed).wrapping_add(missed), Relaxed);
             own.missed.store(own.missed.load(Relaxed).wrapping_add(missed), Relaxed);

@@ -1,6 +1,7 @@
 //! The writing side of a lane. Steps P1-P5 and M1-M5 are those of `PROTOCOL.md`.
 
 use crate::prim::Ordering::{Acquire, Relaxed, Release};
+use crate::prim::step;
 use crate::ring::alone::{self, Released};
 use crate::ring::layout::Lane;
 use crate::ring::lock::Holder;
@@ -176,6 +177,7 @@ impl Producer {
             self.ring.word(&self.area, self.position + pad).store(FrameHeader::Empty.to_word(), Relaxed);
             // Edge `committed`, writing end.
             self.ring.word(&self.area, self.position).store(FrameHeader::Pad.to_word(), Release);
+            step("claim.padded");
             self.position += pad;
         }
         let room_end = self.consumer_seen.max(self.start) + self.ring.bytes() - WORD;
@@ -326,9 +328,12 @@ impl Producer {
         self.position = end;
         self.messages = self.messages.wrapping_add(1);
         self.ring.word(&self.area, end).store(FrameHeader::Empty.to_word(), Relaxed); // P3
+        step("commit.ahead");
         // P4: edge `committed`, writing end.
         self.ring.word(&self.area, begin).store(header.to_word(), Release);
+        step("commit.committed");
         self.publish(); // P5
+        step("commit.published");
     }
 
     /// Has the next look for room find out anew what there is.
@@ -354,6 +359,7 @@ impl Producer {
         }
         self.position += frame_bytes(len);
         self.messages = self.messages.wrapping_add(1);
+        step("batch.appended");
     }
 
     /// Commits the batch, if there is one, by the header of its first frame: B2.
@@ -361,9 +367,12 @@ impl Producer {
     pub(crate) fn commit_batch(&mut self) -> bool {
         let Some(Batch { position, header }) = self.batch.take() else { return false };
         self.ring.word(&self.area, self.position).store(FrameHeader::Empty.to_word(), Relaxed); // P3
+        step("batch.ahead");
         // P4: edge `committed`, writing end, for every frame of the batch.
         self.ring.word(&self.area, position).store(header.to_word(), Release);
+        step("batch.committed");
         self.publish(); // P5
+        step("batch.published");
         true
     }
 
@@ -386,6 +395,7 @@ impl Producer {
         // M1: edge `offered`, reading end.
         let taken = Offer::Taken { class }.to_word();
         if self.lane.shape.offer.compare_exchange(word, taken, Acquire, Relaxed).is_ok() {
+            step("move.taken");
             self.enter(class);
         }
     }
@@ -400,15 +410,19 @@ impl Producer {
         slot.start.store(self.position, Relaxed); // M3
         slot.state.store(epoch.wrapping_add(1), Relaxed);
         self.lane.shape.epoch.store(epoch, Relaxed);
+        step("move.prepared");
         // M4: edge `closed`, writing end.
         let closed = FrameHeader::Closed { class }.to_word();
         self.ring.word(&self.area, self.position).store(closed, Release);
+        step("move.closed");
         self.ring = next;
         self.start = self.position;
         self.limit = 0;
         self.publish();
+        step("move.published");
         // M5: Release, so that a resizer that sees no offer sees the new ring's epoch and cursor (edge `moved`).
         self.lane.shape.offer.store(Offer::None.to_word(), Release);
+        step("move.done");
     }
 
     /// Messages committed so far.

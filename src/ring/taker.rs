@@ -2,6 +2,7 @@
 
 use crate::prim::AtomicU64;
 use crate::prim::Ordering::{Acquire, Relaxed, Release};
+use crate::prim::step;
 use crate::ring::consumer::Frame;
 use crate::ring::layout::Lane;
 use crate::ring::lock::{Held, Holder};
@@ -98,6 +99,7 @@ impl Taker {
             self.busy = true;
             return Ok(()); // T1
         };
+        step("take.locked");
         self.busy = false;
         if alone::is_alone(&self.lane) {
             // Whoever had it shared has died about it.
@@ -125,16 +127,19 @@ impl Taker {
                     };
                     // T2. Release: edge `committed` goes on to who looks at the frame after our death, without our unlock.
                     word.store(FrameHeader::Taken { len, seat: self.seat, is_loan }.to_word(), Release);
+                    step("take.marked");
                     each(if is_loan { Frame::loan(ring, position, len) } else { Frame::new(ring, position, len) });
                     taken += 1;
                     if taken < max { Next::On } else { Next::Past }
                 });
             taking.cursor.store(walk.to_word(), Relaxed); // T3
             taking.messages.store(taking.messages.load(Relaxed).wrapping_add(taken as u64), Relaxed);
+            step("take.passed");
             outcome
         });
         self.busy = is_blocked && taken == 0;
         self.awaited |= lock.unlock().0 | passed_done;
+        step("take.unlocked");
         // What stands behind good frames is for the next look.
         if taken > 0 { Ok(()) } else { walked }
     }
@@ -192,6 +197,7 @@ pub(crate) fn done(area: &Window, frame: Frame) {
     let word = frame.ring().word(area, frame.position());
     // Edge `done`, writing end.
     word.store(FrameHeader::Done { len: frame.ring_len() }.to_word(), Release);
+    step("done.marked");
 }
 
 /// The loans that are committed in a lane and not released, of which nobody reads; shows each with its block's number.
@@ -302,6 +308,7 @@ fn return_frame(lane: &Lane, word: &AtomicU64, len: u32, is_loan: bool) {
     let header = if is_loan { FrameHeader::Loan { len } } else { FrameHeader::Data { len } };
     // Release, as T2: edge `committed` goes on to who takes the frame after this sweeper's death.
     word.store(header.to_word(), Release);
+    step("give_back.returned");
     let returned = &lane.taking.returned;
     returned.store(returned.load(Relaxed).wrapping_add(1), Relaxed);
 }
@@ -387,6 +394,7 @@ pub(crate) fn collect(
         });
     // Edge `passed`, writing end.
     lane.consumer().cursor.store(walk.to_word(), Release);
+    step("collect.published");
     Ok(walk.position)
 }
 
@@ -420,12 +428,14 @@ pub(crate) fn drop_oldest(
                 _ => return Next::On,
             };
             word.store(FrameHeader::Done { len }.to_word(), Relaxed);
+            step("drop.marked");
             dropped = true;
             // Not before: a frame whose block is free is never found again.
             block.into_iter().for_each(|block| loan(position, block));
             Next::Past
         })?;
         lane.taking.cursor.store(walk.to_word(), Relaxed);
+        step("drop.passed");
         if !dropped {
             if walk.position != from {
                 continue;

@@ -145,11 +145,12 @@ impl ParticipantTable {
     pub(crate) fn sweep(&self, word: u64) -> Result<bool, ShmError> {
         let slot = slot_of(word);
         let Some(occupant) = self.occupant(slot).filter(|occupant| occupant.word == word) else { return Ok(true) };
-        let dead = self.is_dead(slot, occupant)?;
-        if dead {
+        if self.is_dead(slot, occupant)? {
             self.evict(slot, occupant);
+            return Ok(true);
         }
-        Ok(dead)
+        // Another may have evicted it while we looked.
+        Ok(self.occupant(slot) != Some(occupant))
     }
 
     /// As [`ParticipantTable::sweep`], of the participant in that seat ([`Membership::seat`]), for whom the kernel would not
@@ -159,11 +160,7 @@ impl ParticipantTable {
         let Some(occupant) = self.occupant(slot).filter(|occupant| seat_of(occupant.word) == seat) else {
             return Some(0);
         };
-        let is_dead = self.is_dead(slot, occupant).unwrap_or(false);
-        is_dead.then(|| {
-            self.evict(slot, occupant);
-            occupant.pid
-        })
+        self.sweep(occupant.word).unwrap_or(false).then_some(occupant.pid)
     }
 
     /// Clears the slot of a dead occupant; true for the one caller that did.
@@ -293,6 +290,28 @@ mod tests {
         assert!(table.sweep(word).unwrap(), "the first has left");
         assert!(!table.sweep(second.word()).unwrap());
         assert_eq!([word, second.word()].map(slot_of), [slot; 2]);
+    }
+
+    #[test]
+    fn many_that_sweep_at_once_all_find_the_dead_dead() {
+        for _ in 0..200 {
+            let table = table();
+            let member = table.join(Role::Sender).unwrap();
+            let word = member.word();
+            // As of an earlier process of this id.
+            table.shared.slots[member.slot].start_time.fetch_sub(1, Relaxed);
+            let (start, found) = (std::sync::Barrier::new(8), AtomicU64::new(0));
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        start.wait();
+                        found.fetch_add(u64::from(table.sweep(word).unwrap()), Relaxed);
+                    });
+                }
+            });
+            assert_eq!(found.load(Relaxed), 8);
+            std::mem::forget(member);
+        }
     }
 
     #[test]

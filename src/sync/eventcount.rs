@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::prim::step;
 use crate::prim::{AtomicU32, AtomicU64};
 use crate::sync::fences;
 
@@ -54,9 +55,12 @@ impl EventCount {
     #[cold]
     pub(crate) fn wake_all(&self) {
         self.parked.swap(0, AcqRel); // K3: edge `parked-flag`, reading end
+        step("wake.cleared");
         self.event.fetch_add(1, Release); // K4: edge `event-bumped`, writing end
+        step("wake.rung");
         self.wakes.fetch_add(1, Relaxed);
         self.futex_wake(); // K5
+        step("wake.woken");
     }
 
     /// Sleeps until woken, at most `limit`, unless `ready` yields something first.
@@ -67,6 +71,7 @@ impl EventCount {
         }
         let bound = if fenced { PARK_NS_MAX } else { PARK_NS_MAX_UNFENCED };
         self.futex_wait(key, limit.min(Duration::from_nanos(bound))); // W5
+        step("park.slept");
         None
     }
 
@@ -74,7 +79,10 @@ impl EventCount {
     pub(crate) fn prepare(&self) -> Prepared {
         let key = self.event.load(Acquire); // W1: edge `event-bumped`, reading end
         self.parked.store(1, Release); // W2: edge `parked-flag`, writing end
-        Prepared { key, fenced: fences::heavy() } // W3
+        step("park.announced");
+        let fenced = fences::heavy(); // W3
+        step("park.fenced");
+        Prepared { key, fenced }
     }
 
     /// Whether a wake came after the sleep was announced.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::prim::AtomicU64;
 use crate::prim::Ordering::{Acquire, Relaxed, Release};
+use crate::prim::step;
 use crate::shm::ShmError;
 use crate::shm::layout::{Kind, UPPER_OFFSET, abi_hash};
 use crate::shm::object::Object;
@@ -252,6 +253,7 @@ impl Mapping {
             // Edge `permit`, reading end: what its last owner did under it is done.
             permit.load(Relaxed) == 0 && permit.compare_exchange(0, self.owner, Acquire, Relaxed).is_ok()
         })?;
+        step("permit.taken");
         Some(Permit { shared: self, number })
     }
 
@@ -295,7 +297,9 @@ impl Drop for Permit<'_> {
         if self.shared.check_not_forked().is_ok() {
             // Edge `permit`, writing end.
             self.shared.permit(self.number).store(0, Release);
+            step("permit.freed");
             self.shared.words.point.event.notify();
+            step("permit.notified");
         }
     }
 }

@@ -9,6 +9,7 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "\
 usage: cargo xtask test
        cargo xtask bench NAME [ARGUMENTS]
+       cargo xtask crash-matrix [--json] [SCENARIO]  kills processes at every step of the protocols
        cargo xtask paths [--update]     counts the instructions of sending and receiving (needs valgrind)
 
 benchmarks (NAME --help tells their arguments):
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         ["test"] => test(),
         ["paths"] => check_paths(false),
         ["paths", "--update"] => check_paths(true),
+        ["crash-matrix", arguments @ ..] => crash_matrix(arguments).into(),
         ["bench", name, arguments @ ..] => bench(name, arguments),
         _ => usage(),
     }
@@ -58,6 +60,11 @@ fn test() -> ExitCode {
     if code != 0 {
         return code.into();
     }
+    eprintln!("== a death at every step: cargo xtask crash-matrix");
+    let code = crash_matrix(&[]);
+    if code != 0 {
+        return code.into();
+    }
     if paths::can_count() {
         eprintln!("== instructions of sending and receiving: cargo xtask paths");
         return check_paths(false);
@@ -68,6 +75,11 @@ fn test() -> ExitCode {
     }
     eprintln!("== instructions of sending and receiving: not counted, valgrind is missing");
     ExitCode::SUCCESS
+}
+
+fn crash_matrix(arguments: &[&str]) -> u8 {
+    let run = ["test", "--release", "--package", "tidegate", "--test", "crash", "--target-dir", "target/crash", "--"];
+    cargo(&[&run, arguments].concat(), Some("--cfg failpoints"))
 }
 
 fn check_paths(update: bool) -> ExitCode {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::prim::step;
 use crate::sync::futex::Slept;
 use crate::sync::lock::queue::Place;
 use crate::sync::lock::word::{DIED, HEAD_SLEEPS, OWNER, SLEEPERS, TAIL, WOKEN, lower_half, tail, with_tail};
@@ -46,7 +47,9 @@ impl LockWords {
     #[inline]
     pub(crate) fn try_take_free(&self, owner: u64) -> bool {
         // Edge `unlocked`, reading end.
-        self.word.compare_exchange(0, owner, Acquire, Relaxed).is_ok()
+        let taken = self.word.compare_exchange(0, owner, Acquire, Relaxed).is_ok();
+        step("lock.taken");
+        taken
     }
 
     /// T1 whenever nobody holds the lock, also past those who wait for it.
@@ -67,6 +70,7 @@ impl LockWords {
     pub(crate) fn give_back(&self, owner: u64) {
         // Edge `unlocked`, writing end.
         let word = self.word.fetch_sub(owner, Release);
+        step("unlock.freed");
         if word & (SLEEPERS | HEAD_SLEEPS) != 0 {
             self.wake();
         }
@@ -92,9 +96,10 @@ impl LockWords {
                 word = now;
                 continue;
             }
+            step("unlock.chosen");
             // R3
             if self.futex_wake(whom) {
-                return;
+                return step("unlock.woken");
             }
             // Nobody was asleep: whoever has gone to sleep meanwhile, and was not woken since one was on its way, is our
             // business.
@@ -141,7 +146,10 @@ impl<'a> Waiter<'a> {
             let new = self.held(word);
             // Edge `unlocked`, reading end.
             match self.lock.word.compare_exchange(word, new, Acquire, Relaxed) {
-                Ok(_) => return Some(self.taken(word)),
+                Ok(_) => {
+                    step("lock.taken");
+                    return Some(self.taken(word));
+                }
                 Err(now) => word = now,
             }
         }
@@ -158,7 +166,10 @@ impl<'a> Waiter<'a> {
             // It may have died with a wake to pass on.
             let new = self.held(word & !OWNER & !WOKEN | DIED | SLEEPERS);
             match self.lock.word.compare_exchange(word, new, Acquire, Relaxed) {
-                Ok(_) => return Some(self.taken(word | DIED)),
+                Ok(_) => {
+                    step("lock.inherited");
+                    return Some(self.taken(word | DIED));
+                }
                 Err(now) => word = now,
             }
         }
@@ -174,6 +185,7 @@ impl<'a> Waiter<'a> {
         let was_last = self.is_at_tail(word);
         if let Some(place) = self.place.take() {
             self.lock.leave(place, was_last);
+            step("lock.left_queue");
         }
         self.was_woken = false;
         Taken { is_inconsistent: word & DIED != 0 }
@@ -205,6 +217,7 @@ impl<'a> Waiter<'a> {
     /// N1 and N2: goes to the end of the queue; false if there is no place in it.
     pub(crate) fn enqueue(&mut self) -> bool {
         let Some(node) = self.lock.take_node(self.owner) else { return false };
+        step("lock.placed");
         // N2: edge `enqueued`, both ends: our node is ready for who comes next, and the one before ours for us.
         let Some(word) = self.change(|waiter, word| with_tail(waiter.passing_wake_on(word), node)) else {
             self.lock.free_node(node);
@@ -212,6 +225,7 @@ impl<'a> Waiter<'a> {
         };
         self.was_woken = false;
         self.place = Some(Place { node, before: tail(word, self.lock.nodes.len()) });
+        step("lock.queued");
         true
     }
 
@@ -266,8 +280,10 @@ impl<'a> Waiter<'a> {
                 continue;
             }
             self.was_woken = false;
+            step("lock.announced");
             // S2
             let slept = self.lock.futex_wait(lower_half(new), whom, limit);
+            step("lock.slept");
             // Who was to be woken may have died, which one whose sleep has timed out makes up for.
             self.was_woken = whom == Whom::Sleeper && slept != Slept::Not;
             return slept;
@@ -282,6 +298,7 @@ impl<'a> Waiter<'a> {
         if let Some(place) = self.place.take() {
             self.lock.leave(place, was_last);
         }
+        step("lock.gave_up");
         // The lock may have come free for this one.
         self.lock.wake();
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::prim::Ordering::Relaxed;
+use crate::prim::step;
 use crate::sync::clock::now_ns;
 use crate::sync::eventcount::PARK_NS_MAX;
 use crate::sync::lock::raw::{Taken, Waiter};
@@ -41,7 +42,9 @@ impl LockWords {
     /// Changes how the lock is waited for, also by those who wait now.
     pub(crate) fn set_strategy(&self, strategy: LockStrategy) {
         self.strategy.store(strategy.to_word(), Relaxed);
+        step("strategy.stored");
         self.wake_all();
+        step("strategy.woken");
     }
 
     /// Takes the lock for a participant in the seat `owner`, waiting for it until `deadline_ns` on [`now_ns`]'s clock;
