@@ -6,6 +6,7 @@ use crate::channel::core::{Core, StructureLock};
 use crate::channel::presence;
 use crate::channel::slab::in_flight;
 use crate::prim::Ordering::Acquire;
+use crate::ring::Readers;
 use crate::ring::claims::{give_up_of, settle};
 use crate::ring::layout::Lane;
 use crate::ring::lock::{Held, Holder};
@@ -85,8 +86,9 @@ impl Core {
         if words.taking.lock.break_from(Holder::Producer).is_some() {
             self.wake_lane(SHARED)?;
         }
-        // A lane that cannot be read is told to who attaches.
-        if self.producer(SHARED).is_ok() {
+        // Where one receives, its ring may have been given back from where that walk would begin. A lane that cannot be read is
+        // told to who attaches.
+        if self.producer(SHARED).is_ok() && self.readers() == Readers::Each {
             let _spoilt_if_it_fails = settle(&words, &self.area(SHARED)?, &self.classes(), &turn);
         }
         let done = act(&turn);

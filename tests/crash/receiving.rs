@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use tidegate::channel::RecvError;
+use tidegate::channel::{LaneView, RecvError};
 use tidegate::{Channel, Receiver, Receivers};
 
 use crate::channel::{Scribe, all_once, ascending, left, numbers_of, send};
@@ -42,9 +42,8 @@ pub(crate) fn run(name: &str) {
                 let number = number(&message);
                 say(format!("has {number}"));
                 if count == SINGLY {
-                    // The sender sleeps for want of room, and is woken, unless it drops the oldest.
-                    wait_until(|| channel.view().lanes.iter().any(|l| l.sender_waits.parks > 0 || l.dropped > 0))
-                        .expect("it sends more than the ring holds");
+                    // The sender sleeps for want of room, and is woken, unless it drops the oldest; or it has sent all.
+                    wait_until(|| channel.view().lanes.iter().any(is_full_or_left)).expect("more than the ring holds");
                 }
                 drop(message);
                 say(format!("done {number}"));
@@ -60,6 +59,10 @@ pub(crate) fn run(name: &str) {
     }
     drop(receiver);
     say("left");
+}
+
+fn is_full_or_left(lane: &LaneView) -> bool {
+    lane.sender_waits.parks > 0 || lane.dropped > 0 || lane.sender_pid.is_none()
 }
 
 fn batches(receiver: &mut Receiver) {
