@@ -93,7 +93,8 @@ pub(crate) fn clean(command: &Clean) -> Result<(), Failure> {
         }
     }
     let done = if command.yes { "removed" } else { "stale" };
-    println!("{names} names {done}, {} KiB, in {}", bytes / 1024, host.path().display());
+    let noun = if names == 1 { "name" } else { "names" };
+    println!("{names} {noun} {done}, {} KiB, in {}", bytes / 1024, host.path().display());
     if names > 0 && !command.yes {
         println!("nothing was changed: `tidegate clean --yes` removes them");
     }

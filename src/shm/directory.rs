@@ -13,18 +13,15 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::shm::error::ShmError;
-use crate::shm::process::{UNKNOWN_NAMESPACE, is_proven_dead, namespace, own_start_time};
+use crate::shm::name_file::{
+    FIRST_RECORD, HOLDERS_MAX, Holder, NAME_FILE_BYTES, NAME_MAGIC, holders, identity, write_record,
+};
+use crate::shm::process::{namespace, own_start_time};
 use crate::shm::segment::Segment;
 
-/// Holders that a name file lists.
-const HOLDERS_MAX: u64 = 160;
-const RECORD_BYTES: u64 = 24;
-const NAME_FILE_BYTES: u64 = 4096;
-const NAME_MAGIC: [u8; 8] = *b"TGNAME02";
 const NAME_BYTES_MAX: usize = 100;
-const FIRST_RECORD: u64 = 32;
-
-const _: () = assert!(FIRST_RECORD + HOLDERS_MAX * RECORD_BYTES <= NAME_FILE_BYTES);
+/// A name file that has no name yet.
+const UNNAMED: &str = ".new";
 
 /// A directory in which channels are found by name.
 #[derive(Debug, Clone)]
@@ -47,15 +44,6 @@ pub(crate) struct NameEntry {
 pub(crate) struct Found {
     pub(crate) alive: Vec<u32>,
     pub(crate) dead: Vec<u32>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Holder {
-    pid: u32,
-    descriptor: u32,
-    start_time: u64,
-    /// Inode of the pid namespace in which the pid means anything.
-    pid_namespace: u64,
 }
 
 impl HostDirectory {
@@ -93,15 +81,19 @@ impl HostDirectory {
         let _exclusive = self.lock()?;
         match self.open_file(name) {
             Ok(file) => {
-                if let Some(holder) = holders(&file, name, self)?.into_iter().find(|(_, h)| h.is_alive()) {
+                if let Some(holder) = holders(&file, &self.path.join(name))?.into_iter().find(|(_, h)| h.is_alive()) {
                     return Err(ShmError::NameInUse { name: name.into(), pid: holder.1.pid });
                 }
-                self.remove_file(name)?;
             }
             Err(ShmError::NotFound { .. }) => {}
             Err(e) => return Err(e),
         }
-        let path = self.path.join(name);
+        // Written whole under a name that no channel can have, and then named: who dies over it leaves nothing half written.
+        let path = self.path.join(UNNAMED);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(ShmError::os("unlink", e)),
+            _left_by_the_dead => {}
+        }
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -110,9 +102,17 @@ impl HostDirectory {
             .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
             .open(&path)
             .map_err(|e| self.write_error(name, e))?;
-        let entry = self.fill(&file, name, segment);
+        let entry =
+            self.fill(&file, name, segment).and_then(|entry| match std::fs::rename(&path, self.path.join(name)) {
+                Ok(()) => Ok(entry),
+                Err(e) => {
+                    // There is no name to take it out of.
+                    std::mem::forget(entry);
+                    Err(self.write_error(name, e))
+                }
+            });
         if entry.is_err() {
-            self.remove_file(name)?;
+            std::fs::remove_file(&path).map_err(|e| ShmError::os("unlink", e))?;
         }
         entry
     }
@@ -135,7 +135,7 @@ impl HostDirectory {
         check_name(name)?;
         let file = self.open_file(name)?;
         let identity = identity(&file, &self.path.join(name))?;
-        for (_, holder) in holders(&file, name, self)? {
+        for (_, holder) in holders(&file, &self.path.join(name))? {
             if !holder.is_of_this_namespace() || !holder.is_alive() {
                 continue;
             }
@@ -163,7 +163,7 @@ impl HostDirectory {
 
     fn enter(&self, file: &File, name: &str, segment: &Segment) -> Result<NameEntry, ShmError> {
         use std::os::fd::AsFd;
-        let taken = holders(file, name, self)?;
+        let taken = holders(file, &self.path.join(name))?;
         let index = (0..HOLDERS_MAX)
             .find(|i| !taken.iter().any(|(index, h)| index == i && h.is_alive()))
             .ok_or(ShmError::TooManyParticipants { slots: HOLDERS_MAX as usize })?;
@@ -199,8 +199,10 @@ impl HostDirectory {
         check_name(name)?;
         let file = self.open_file(name)?;
         identity(&file, &self.path.join(name))?;
-        let (alive, dead): (Vec<_>, Vec<_>) =
-            holders(&file, name, self)?.into_iter().map(|(_, holder)| holder).partition(|holder| holder.is_alive());
+        let (alive, dead): (Vec<_>, Vec<_>) = holders(&file, &self.path.join(name))?
+            .into_iter()
+            .map(|(_, holder)| holder)
+            .partition(|holder| holder.is_alive());
         let pids = |holders: Vec<Holder>| {
             let mut pids: Vec<u32> = holders.into_iter().map(|holder| holder.pid).collect();
             pids.sort_unstable();
@@ -280,7 +282,7 @@ impl NameEntry {
             return Ok(());
         }
         write_record(&file, self.index, Holder::NONE).map_err(|e| ShmError::os("write", e))?;
-        if holders(&file, &self.name, &self.directory)?.iter().all(|(_, h)| !h.is_alive()) {
+        if holders(&file, &self.directory.path.join(&self.name))?.iter().all(|(_, h)| !h.is_alive()) {
             self.directory.remove_file(&self.name)?;
         }
         Ok(())
@@ -296,67 +298,12 @@ impl Drop for NameEntry {
     }
 }
 
-impl Holder {
-    const NONE: Self = Self { pid: 0, descriptor: 0, start_time: 0, pid_namespace: 0 };
-
-    /// Whether it is not proven dead. One of another pid namespace cannot be proven so from here.
-    fn is_alive(self) -> bool {
-        self.pid != 0 && !(self.is_of_this_namespace() && is_proven_dead(self.pid, self.start_time))
-    }
-
-    fn is_of_this_namespace(self) -> bool {
-        let own = namespace("pid");
-        self.pid_namespace == own && own != UNKNOWN_NAMESPACE
-    }
-}
-
 pub(crate) fn check_name(name: &str) -> Result<(), ShmError> {
     let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() || name.len() > NAME_BYTES_MAX || name.starts_with('.') || !name.chars().all(sound) {
         return Err(ShmError::BadName { name: name.into() });
     }
     Ok(())
-}
-
-fn identity(file: &File, path: &Path) -> Result<(u64, u64), ShmError> {
-    let mut head = [0u8; 24];
-    let whole = file.read_exact_at(&mut head, 0);
-    if whole.is_err() || head[..8] != NAME_MAGIC {
-        return Err(ShmError::Untrusted { path: path.into(), why: "it is not a channel's name file".into() });
-    }
-    let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| head[at + i]));
-    Ok((number(8), number(16)))
-}
-
-fn holders(file: &File, name: &str, directory: &HostDirectory) -> Result<Vec<(u64, Holder)>, ShmError> {
-    let mut records = vec![0u8; (HOLDERS_MAX * RECORD_BYTES) as usize];
-    file.read_exact_at(&mut records, FIRST_RECORD).map_err(|_| ShmError::Untrusted {
-        path: directory.path.join(name),
-        why: "it is too short for a channel's name file".into(),
-    })?;
-    let holders = records.chunks_exact(RECORD_BYTES as usize).zip(0..).filter_map(|(record, index)| {
-        let (pid, rest) = record.split_first_chunk::<4>()?;
-        let (descriptor, rest) = rest.split_first_chunk::<4>()?;
-        let (start_time, rest) = rest.split_first_chunk::<8>()?;
-        let (pid_namespace, _) = rest.split_first_chunk::<8>()?;
-        let holder = Holder {
-            pid: u32::from_le_bytes(*pid),
-            descriptor: u32::from_le_bytes(*descriptor),
-            start_time: u64::from_le_bytes(*start_time),
-            pid_namespace: u64::from_le_bytes(*pid_namespace),
-        };
-        (holder.pid != 0).then_some((index, holder))
-    });
-    Ok(holders.collect())
-}
-
-fn write_record(file: &File, index: u64, holder: Holder) -> io::Result<()> {
-    let mut record = [0u8; RECORD_BYTES as usize];
-    record[..4].copy_from_slice(&holder.pid.to_le_bytes());
-    record[4..8].copy_from_slice(&holder.descriptor.to_le_bytes());
-    record[8..16].copy_from_slice(&holder.start_time.to_le_bytes());
-    record[16..].copy_from_slice(&holder.pid_namespace.to_le_bytes());
-    file.write_all_at(&record, FIRST_RECORD + index * RECORD_BYTES)
 }
 
 #[cfg(test)]
@@ -381,6 +328,17 @@ mod tests {
         assert_eq!(directory.names().unwrap(), ["orders"]);
         drop(second);
         assert!(matches!(directory.open("orders"), Err(ShmError::NotFound { .. })));
+        assert_eq!(std::fs::read_dir(&directory.path).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_a_dead_creator_has_not_named_is_in_nobodys_way() {
+        let (_keep, directory) = directory();
+        std::fs::write(directory.path.join(UNNAMED), b"half").unwrap();
+        let segment = Segment::create("test", 1 << 16).unwrap();
+        let entry = directory.create("orders", &segment).unwrap();
+        assert_eq!(directory.names().unwrap(), ["orders"]);
+        drop(entry);
         assert_eq!(std::fs::read_dir(&directory.path).unwrap().count(), 0);
     }
 

@@ -14,7 +14,7 @@ pub enum ShmError {
         name: String,
     },
     /// A living process holds a channel of this name.
-    #[error("channel `{name}` is in use by process {pid}: open it instead of creating it, or choose another name")]
+    #[error("`{name}` is in use by process {pid}: open it instead of creating it, or choose another name")]
     NameInUse {
         /// The name asked for.
         name: String,
@@ -22,7 +22,7 @@ pub enum ShmError {
         pid: u32,
     },
     /// No living process holds a channel of this name.
-    #[error("no channel `{name}` in {}: create it first, and keep a process running that holds it", directory.display())]
+    #[error("nothing is called `{name}` in {}: create it first, and keep a process running that holds it", directory.display())]
     NotFound {
         /// The name asked for.
         name: String,
@@ -105,8 +105,8 @@ pub enum ShmError {
         /// Bytes needed.
         bytes: u64,
     },
-    /// Every slot of the participant table is taken by a living endpoint.
-    #[error("all {slots} participant slots of the channel are taken by living endpoints: close some")]
+    /// Every slot of the participant table, or of the name's file, is taken by a living handle or endpoint.
+    #[error("all {slots} places for participants are taken by living handles and endpoints: close some")]
     TooManyParticipants {
         /// Size of the table.
         slots: usize,

@@ -18,6 +18,8 @@ pub(crate) mod layout;
 #[cfg(not(loom))]
 pub(crate) mod locks;
 #[cfg(not(loom))]
+mod name_file;
+#[cfg(not(loom))]
 pub(crate) mod object;
 #[cfg(not(loom))]
 pub(crate) mod participants;

@@ -40,7 +40,7 @@ fn host_directory() -> Finding {
 fn shm_space() -> Finding {
     let check = "space for names";
     let Ok(host) = Host::of_user() else {
-        return Finding::warn(check, "there is no host directory", "see above", "");
+        return Finding::warn(check, "the host directory cannot be used", "it is not known how many names fit", "");
     };
     match rustix::fs::statvfs(host.path()) {
         Ok(stat) => {
