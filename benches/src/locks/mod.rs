@@ -8,7 +8,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tidegate::{LockStrategy, ShmMutex};
 
-pub use contend::{Calibration, Cell, Role, measure};
+pub use contend::{Calibration, Cell, Locked, Role, measure};
 use pthread::{PthreadKind, PthreadMutex};
 
 /// A lock that is measured.

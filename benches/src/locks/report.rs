@@ -4,7 +4,7 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
-use super::contend::Locked;
+use super::Locked;
 use super::{Cell, System};
 use crate::machine::Machine;
 use crate::report::Summary;
