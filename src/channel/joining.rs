@@ -84,11 +84,16 @@ fn take_lane(
     words: &Lane,
     membership: &Membership,
 ) -> Result<Option<u64>, ChannelError> {
-    let owner = words.shape.owner.load(Acquire);
+    let mut owner = words.shape.owner.load(Acquire);
     if owner != 0 {
-        if !core.participants.sweep(owner)? {
+        // Another may have swept it while we looked.
+        if !core.participants.sweep(owner)? && core.participants.is_present(owner) {
             return Ok(None);
         }
+        // Who leaves in good order says so here before it gives its slot up.
+        owner = words.shape.owner.load(Acquire);
+    }
+    if owner != 0 {
         if core.is_in_one_order() {
             core.await_turn(lock, |turn| core.give_up_claims_of(turn, number))?;
         }

@@ -145,12 +145,17 @@ impl ParticipantTable {
     pub(crate) fn sweep(&self, word: u64) -> Result<bool, ShmError> {
         let slot = slot_of(word);
         let Some(occupant) = self.occupant(slot).filter(|occupant| occupant.word == word) else { return Ok(true) };
-        if self.is_dead(slot, occupant)? {
+        // One that goes meanwhile, in good order or evicted by another, is not called dead by this look.
+        let dead = self.is_dead(slot, occupant)?;
+        if dead {
             self.evict(slot, occupant);
-            return Ok(true);
         }
-        // Another may have evicted it while we looked.
-        Ok(self.occupant(slot) != Some(occupant))
+        Ok(dead)
+    }
+
+    /// Whether the participant known by `word` is in its slot: neither has it left, nor was it found dead.
+    pub(crate) fn is_present(&self, word: u64) -> bool {
+        self.occupant(slot_of(word)).is_some_and(|occupant| occupant.word == word)
     }
 
     /// As [`ParticipantTable::sweep`], of the participant in that seat ([`Membership::seat`]), for whom the kernel would not
@@ -160,7 +165,9 @@ impl ParticipantTable {
         let Some(occupant) = self.occupant(slot).filter(|occupant| seat_of(occupant.word) == seat) else {
             return Some(0);
         };
-        self.sweep(occupant.word).unwrap_or(false).then_some(occupant.pid)
+        // Who asks has found something that it holds: it has not left in good order.
+        let is_gone = self.sweep(occupant.word).unwrap_or(false) || !self.is_present(occupant.word);
+        is_gone.then_some(occupant.pid)
     }
 
     /// Clears the slot of a dead occupant; true for the one caller that did.
@@ -297,7 +304,7 @@ mod tests {
         for _ in 0..200 {
             let table = table();
             let member = table.join(Role::Sender).unwrap();
-            let word = member.word();
+            let (word, seat) = (member.word(), member.seat());
             // As of an earlier process of this id.
             table.shared.slots[member.slot].start_time.fetch_sub(1, Relaxed);
             let (start, found) = (std::sync::Barrier::new(8), AtomicU64::new(0));
@@ -305,7 +312,8 @@ mod tests {
                 for _ in 0..8 {
                     scope.spawn(|| {
                         start.wait();
-                        found.fetch_add(u64::from(table.sweep(word).unwrap()), Relaxed);
+                        let is_gone = table.sweep(word).unwrap() || !table.is_present(word);
+                        found.fetch_add(u64::from(is_gone && table.sweep_seat(seat).is_some()), Relaxed);
                     });
                 }
             });
