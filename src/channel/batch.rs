@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::channel::error::{RecvError, SendBatchError, SendError};
 use crate::channel::receiver::Receiver;
-use crate::channel::sender::{Sender, deadline};
+use crate::channel::sender::Sender;
+use crate::sync::clock::deadline;
 
 /// Received messages, in place and in their sender's order. Dropping it gives their bytes back to the sender.
 ///

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use crate::channel::core::Core;
 use crate::channel::error::{SendError, TrySendError};
-use crate::channel::sender::{Sender, deadline};
+use crate::channel::sender::Sender;
 use crate::channel::slab::Block;
 use crate::ring::WhenFull;
 use crate::ring::word::LOAN_LEN;
+use crate::sync::clock::deadline;
 
 /// A block of shared memory for one message, to fill in place and send later. Dropping it sends nothing.
 ///

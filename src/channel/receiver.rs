@@ -11,7 +11,6 @@ use crate::channel::lanes::Lanes;
 use crate::channel::place;
 use crate::channel::presence::{self, Arrivals};
 use crate::channel::seats::Seat;
-use crate::channel::sender::deadline;
 use crate::prim::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::prim::step;
 use crate::ring::Readers;
@@ -20,6 +19,7 @@ use crate::ring::layout::Lane;
 use crate::shm::layout::RECEIVER_GONE;
 use crate::shm::participants::{Membership, Role};
 use crate::shm::window::Shared;
+use crate::sync::clock::deadline;
 use crate::sync::wait::{WaitPoint, burst, is_peer_check_due, wait};
 
 /// Messages in a row after which a sender is taken to be streaming.

@@ -21,7 +21,7 @@ use crate::shm::header::RING_PAYLOAD_MAX;
 use crate::shm::layout::ControlWords;
 use crate::shm::participants::Membership;
 use crate::shm::window::Shared;
-use crate::sync::clock::now_ns;
+use crate::sync::clock::deadline;
 use crate::sync::wait::{WaitPoint, burst, is_peer_check_due, wait};
 
 /// Sends messages, in order. Closing is dropping.
@@ -409,9 +409,4 @@ fn unless_full<T>(outcome: Result<T, TrySendError>) -> Option<Result<T, SendErro
         Err(TrySendError::Full) => None,
         other => Some(other.map_err(SendError::from)),
     }
-}
-
-/// `timeout` from now, on the clock of waits; past the clock's end is never.
-pub(crate) fn deadline(timeout: Duration) -> u64 {
-    now_ns().saturating_add(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
 }

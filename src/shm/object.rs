@@ -71,11 +71,11 @@ impl Object {
         self.membership.seat()
     }
 
-    /// Refuses a process that has the mapping only through `fork`.
+    /// Refuses a process that has the mapping only through `fork`, and says whose it is.
     #[inline]
-    pub(crate) fn check_not_forked(&self) -> Result<(), ShmError> {
+    pub(crate) fn check_not_forked(&self) -> Result<(), u32> {
         let owner = self.membership.pid();
-        if owner == own_pid() { Ok(()) } else { Err(ShmError::Forked { owner }) }
+        if owner == own_pid() { Ok(()) } else { Err(owner) }
     }
 
     /// The process of the participant in that seat, or 0 if it is not known any more, if the participant is proven dead.

@@ -14,7 +14,7 @@ use crate::shm::ShmError;
 use crate::shm::layout::{Kind, UPPER_OFFSET, abi_hash};
 use crate::shm::object::Object;
 use crate::shm::window::{Shared, Window};
-use crate::sync::clock::now_ns;
+use crate::sync::clock::deadline;
 use crate::sync::lock::error::{LockError, TryLockError};
 use crate::sync::lock::raw::Taken;
 use crate::sync::lock::strategy::LockStrategy;
@@ -167,8 +167,7 @@ impl<T> ShmMutex<T> {
     /// # Errors
     /// [`LockError::Stalled`] when the time is over.
     pub fn lock_timeout(&self, timeout: Duration) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
-        let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
-        self.lock_until(Some(now_ns().saturating_add(timeout_ns)))
+        self.lock_until(Some(deadline(timeout)))
     }
 
     #[inline]
@@ -220,10 +219,7 @@ impl<T> ShmMutex<T> {
 
     #[inline]
     fn check_not_forked(&self) -> Result<(), LockError<'_, T>> {
-        self.shared.object.check_not_forked().map_err(|error| match error {
-            ShmError::Forked { owner } => LockError::Forked { owner },
-            other => unreachable!("{other}"),
-        })
+        self.shared.object.check_not_forked().map_err(|owner| LockError::Forked { owner })
     }
 
     /// Books a wait, as the owner.

@@ -10,7 +10,7 @@ use crate::shm::ShmError;
 use crate::shm::layout::{Kind, UPPER_OFFSET, abi_hash};
 use crate::shm::object::Object;
 use crate::shm::window::{Shared, SharedLayout, Window};
-use crate::sync::clock::now_ns;
+use crate::sync::clock::deadline;
 use crate::sync::fences;
 use crate::sync::wait::{WaitPoint, WaitStrategy, burst, is_peer_check_due, wait};
 
@@ -173,8 +173,7 @@ impl ShmSemaphore {
     /// # Errors
     /// [`AcquireError::Stalled`] when the time is over; [`AcquireError::Forked`].
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<Permit<'_>, AcquireError> {
-        let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
-        self.acquire_until(Some(now_ns().saturating_add(timeout_ns)))
+        self.acquire_until(Some(deadline(timeout)))
     }
 
     /// Takes a permit if one is free now.
@@ -182,14 +181,14 @@ impl ShmSemaphore {
     /// # Errors
     /// [`TryAcquireError::WouldBlock`] if none is; [`TryAcquireError::Forked`].
     pub fn try_acquire(&self) -> Result<Permit<'_>, TryAcquireError> {
-        self.shared.check_not_forked().map_err(|owner| TryAcquireError::Forked { owner })?;
+        self.shared.object.check_not_forked().map_err(|owner| TryAcquireError::Forked { owner })?;
         let shared = &*self.shared;
         shared.take().or_else(|| shared.take_from_dead_when_due()).ok_or(TryAcquireError::WouldBlock)
     }
 
     fn acquire_until(&self, deadline_ns: Option<u64>) -> Result<Permit<'_>, AcquireError> {
         let shared = &*self.shared;
-        shared.check_not_forked().map_err(|owner| AcquireError::Forked { owner })?;
+        shared.object.check_not_forked().map_err(|owner| AcquireError::Forked { owner })?;
         if let Some(permit) = shared.take() {
             return Ok(permit);
         }
@@ -232,14 +231,6 @@ impl ShmSemaphore {
 }
 
 impl Mapping {
-    #[inline]
-    fn check_not_forked(&self) -> Result<(), u32> {
-        self.object.check_not_forked().map_err(|error| match error {
-            ShmError::Forked { owner } => owner,
-            other => unreachable!("{other}"),
-        })
-    }
-
     #[inline]
     fn permit(&self, number: usize) -> &AtomicU64 {
         self.permits.word(number * size_of::<u64>())
@@ -294,7 +285,7 @@ impl Mapping {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         // A child that has the permit by `fork` must not give back what its parent holds.
-        if self.shared.check_not_forked().is_ok() {
+        if self.shared.object.check_not_forked().is_ok() {
             // Edge `permit`, writing end.
             self.shared.permit(self.number).store(0, Release);
             step("permit.freed");

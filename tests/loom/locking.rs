@@ -63,6 +63,12 @@ fn lock_and_add(shared: &Shared, owner: u64, arm: Arm) {
     shared.lock.give_back(owner);
 }
 
+/// A thread that does so.
+fn adder(shared: &Arc<Shared>, owner: u64, arm: Arm) -> thread::JoinHandle<()> {
+    let shared = Arc::clone(shared);
+    thread::spawn(move || lock_and_add(&shared, owner, arm))
+}
+
 /// What was added, now that all is quiet: nobody has the lock, or a place in the queue.
 fn value(shared: &Shared) -> u64 {
     assert_eq!((shared.lock.owner(), shared.lock.nodes_taken()), (0, 0));
@@ -74,10 +80,7 @@ fn value(shared: &Shared) -> u64 {
 fn two(arms: [Arm; 2], preemptions: usize) {
     model(preemptions, move || {
         let shared = shared();
-        let other = thread::spawn({
-            let shared = Arc::clone(&shared);
-            move || lock_and_add(&shared, 1, arms[0])
-        });
+        let other = adder(&shared, 1, arms[0]);
         lock_and_add(&shared, 2, arms[1]);
         other.join().unwrap();
         assert_eq!(value(&shared), 2);
@@ -163,10 +166,7 @@ fn who_wakes_nobody_looks_again() {
 fn who_leaves_the_queue_leaves_no_place_taken() {
     model(3, || {
         let shared = shared();
-        let stays = thread::spawn({
-            let shared = Arc::clone(&shared);
-            move || lock_and_add(&shared, 1, Arm::Queue)
-        });
+        let stays = adder(&shared, 1, Arm::Queue);
         let mut leaves = Waiter::new(&shared.lock, 2);
         assert!(leaves.enqueue());
         match leaves.try_take() {
@@ -192,10 +192,7 @@ fn sleepers_beside_a_queue_are_woken() {
 fn a_waiter_may_change_its_way() {
     model(2, || {
         let shared = shared();
-        let other = thread::spawn({
-            let shared = Arc::clone(&shared);
-            move || lock_and_add(&shared, 1, Arm::Park)
-        });
+        let other = adder(&shared, 1, Arm::Park);
         let mut waiter = Waiter::new(&shared.lock, 2);
         if waiter.try_take().is_none() {
             // Asleep, then in the queue, then asleep there.
@@ -219,10 +216,7 @@ fn who_gives_up_passes_its_wake_on() {
     for arm in [Arm::Park, Arm::QueueAndPark] {
         model(2, move || {
             let shared = shared();
-            let sleeper = thread::spawn({
-                let shared = Arc::clone(&shared);
-                move || lock_and_add(&shared, 1, arm)
-            });
+            let sleeper = adder(&shared, 1, arm);
             let quitter = thread::spawn({
                 let shared = Arc::clone(&shared);
                 move || {
@@ -287,10 +281,7 @@ fn a_switch_of_strategy_leaves_nobody_asleep() {
     model(2, || {
         let shared = shared();
         lock(&shared, 3, Arm::Spin);
-        let sleeper = thread::spawn({
-            let shared = Arc::clone(&shared);
-            move || lock_and_add(&shared, 1, Arm::Park)
-        });
+        let sleeper = adder(&shared, 1, Arm::Park);
         let switcher = thread::spawn({
             let shared = Arc::clone(&shared);
             move || shared.lock.wake_all()
@@ -307,10 +298,7 @@ fn who_was_woken_and_goes_to_the_queue_passes_its_wake_on() {
     model(2, || {
         let shared = shared();
         lock(&shared, 3, Arm::Spin);
-        let sleeper = thread::spawn({
-            let shared = Arc::clone(&shared);
-            move || lock_and_add(&shared, 1, Arm::Park)
-        });
+        let sleeper = adder(&shared, 1, Arm::Park);
         let queuer = thread::spawn({
             let shared = Arc::clone(&shared);
             move || {
@@ -347,10 +335,7 @@ fn a_dead_owners_heir_wakes_whom_the_dead_have_not() {
         dies.join().unwrap();
         // So does who takes the lock then.
         assert!(shared.lock.try_take(7).is_some());
-        let sleeper = thread::spawn({
-            let shared = Arc::clone(&shared);
-            move || lock_and_add(&shared, 1, Arm::Park)
-        });
+        let sleeper = adder(&shared, 1, Arm::Park);
         Waiter::new(&shared.lock, 4).take_from_dead(7).unwrap();
         shared.lock.give_back(4);
         sleeper.join().unwrap();
