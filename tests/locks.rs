@@ -210,3 +210,16 @@ fn permits_of_a_lost_handle_come_back() {
         assert!(matches!(ShmSemaphore::create_anonymous(permits).unwrap_err(), ShmError::BadPermits { max: 4096, .. }));
     }
 }
+
+#[test]
+fn whose_waits_are_all_short_hears_of_a_death_too() {
+    let (mutex_name, permits_name) = (name("short"), name("short-permits"));
+    let mutex = ShmMutex::create(&mutex_name, 0u64).unwrap();
+    let semaphore = ShmSemaphore::create(&permits_name, 1).unwrap();
+    let lost = (ShmMutex::<u64>::open(&mutex_name).unwrap(), ShmSemaphore::open(&permits_name).unwrap());
+    std::mem::forget((lost.0.lock().unwrap(), lost.1.acquire().unwrap()));
+    drop(lost);
+    assert!(matches!(mutex.lock_timeout(Duration::ZERO), Err(LockError::OwnerDied(_))));
+    drop(semaphore.acquire_timeout(Duration::ZERO).unwrap());
+    assert_eq!(semaphore.returned(), 1);
+}

@@ -9,6 +9,7 @@ use crate::prim::Ordering::{Acquire, Relaxed, Release};
 use crate::prim::step;
 use crate::shm::error::ShmError;
 use crate::shm::header::{BLOCKS_CEILING, Geometry};
+use crate::shm::own_process::{ProcessToken, own_token};
 use crate::shm::segment::Segment;
 use crate::shm::window::{Shared, SharedLayout, Window};
 
@@ -46,7 +47,7 @@ pub(crate) struct Slab {
     /// whatever a peer does to the owners.
     own_uses: Box<[AtomicU32]>,
     /// The process that `own_uses` counts for.
-    pid: u32,
+    process: ProcessToken,
 }
 
 /// [`Slab::own_uses`]: a [`Block`].
@@ -83,7 +84,7 @@ impl Slab {
         let (blocks, block_bytes) = (geometry.blocks as usize, block_bytes(geometry));
         let area = Window::at(segment, offset, blocks.checked_mul(block_bytes)?)?;
         let own_uses = (0..blocks).map(|_| AtomicU32::new(0)).collect();
-        Some(Self { words, area, segment: Arc::clone(segment), offset, block_bytes, own_uses, pid: std::process::id() })
+        Some(Self { words, area, segment: Arc::clone(segment), offset, block_bytes, own_uses, process: own_token() })
     }
 
     fn blocks(&self) -> usize {
@@ -225,7 +226,7 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        if self.slab.pid != std::process::id() {
+        if self.slab.process != own_token() {
             return; // It is the process's that this one was forked from.
         }
         self.slab.own_uses[self.number].store(0, Relaxed);

@@ -16,6 +16,7 @@ use crate::shm::error::ShmError;
 use crate::shm::name_file::{
     FIRST_RECORD, HOLDERS_MAX, Holder, NAME_FILE_BYTES, NAME_MAGIC, holders, identity, write_record,
 };
+use crate::shm::own_process::{ProcessToken, own_token};
 use crate::shm::process::{namespace, own_start_time};
 use crate::shm::segment::Segment;
 
@@ -35,7 +36,7 @@ pub(crate) struct NameEntry {
     directory: HostDirectory,
     name: String,
     index: u64,
-    pid: u32,
+    process: ProcessToken,
     identity: (u64, u64),
 }
 
@@ -176,7 +177,13 @@ impl HostDirectory {
         let descriptor = segment.as_fd().as_raw_fd() as u32;
         let holder = Holder { pid, descriptor, start_time, pid_namespace: namespace("pid") };
         write_record(file, index, holder).map_err(|e| self.write_error(name, e))?;
-        Ok(NameEntry { directory: self.clone(), name: name.into(), index, pid, identity: segment.identity()? })
+        Ok(NameEntry {
+            directory: self.clone(),
+            name: name.into(),
+            index,
+            process: own_token(),
+            identity: segment.identity()?,
+        })
     }
 
     /// Names of the channels that a living process holds, sorted.
@@ -292,7 +299,7 @@ impl NameEntry {
 impl Drop for NameEntry {
     fn drop(&mut self) {
         // A child that inherited this handle by fork must not sign its parent off.
-        if self.pid == std::process::id() {
+        if self.process == own_token() {
             let _a_name_that_cannot_be_removed_is_stale_and_replaced_later = self.leave();
         }
     }

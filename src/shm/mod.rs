@@ -22,6 +22,8 @@ mod name_file;
 #[cfg(not(loom))]
 pub(crate) mod object;
 #[cfg(not(loom))]
+pub(crate) mod own_process;
+#[cfg(not(loom))]
 pub(crate) mod participants;
 #[cfg(not(loom))]
 pub(crate) mod process;

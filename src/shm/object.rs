@@ -7,7 +7,6 @@ use crate::shm::error::ShmError;
 use crate::shm::header;
 use crate::shm::layout::{Kind, UPPER_OFFSET};
 use crate::shm::participants::{Membership, ParticipantTable, Role};
-use crate::shm::process::own_pid;
 use crate::shm::segment::Segment;
 use crate::shm::window::{Shared, SharedLayout};
 
@@ -74,8 +73,7 @@ impl Object {
     /// Refuses a process that has the mapping only through `fork`, and says whose it is.
     #[inline]
     pub(crate) fn check_not_forked(&self) -> Result<(), u32> {
-        let owner = self.membership.pid();
-        if owner == own_pid() { Ok(()) } else { Err(owner) }
+        if self.membership.is_inherited() { Err(self.membership.pid()) } else { Ok(()) }
     }
 
     /// The process of the participant in that seat, or 0 if it is not known any more, if the participant is proven dead.

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::prim::AtomicU64;
 use crate::prim::Ordering::{AcqRel, Acquire, Relaxed};
+use crate::prim::{AtomicU64, fence};
 use crate::shm::error::ShmError;
 use crate::shm::layout::{PARTICIPANTS_OFFSET, Participant, ParticipantSlots};
 use crate::shm::locks;
-use crate::shm::process::{UNKNOWN_NAMESPACE, is_proven_dead, namespace, own_pid, own_start_time};
+use crate::shm::own_process::{ProcessToken, own_pid, own_token};
+use crate::shm::process::{UNKNOWN_NAMESPACE, is_proven_dead, namespace, own_start_time};
 use crate::shm::segment::Segment;
 use crate::shm::window::Shared;
 
@@ -40,6 +41,7 @@ pub(crate) struct ParticipantTable {
     /// Threads of one process share the descriptor that holds the locks, so they take turns here.
     turn: Arc<Mutex<()>>,
     /// Process that opened the descriptor. A child that has it by `fork` sees its parent's locks as its own.
+    owner: ProcessToken,
     pid: u32,
 }
 
@@ -67,7 +69,7 @@ impl ParticipantTable {
             value: segment.len() as u64,
             limit: u64::MAX,
         })?;
-        Ok(Self { shared, segment: Arc::clone(segment), turn: Arc::default(), pid: own_pid() })
+        Ok(Self { shared, segment: Arc::clone(segment), turn: Arc::default(), owner: own_token(), pid: own_pid() })
     }
 
     /// Claims a slot, sweeping the dead if none is free.
@@ -161,6 +163,8 @@ impl ParticipantTable {
     /// As [`ParticipantTable::sweep`], of the participant in that seat ([`Membership::seat`]), for whom the kernel would not
     /// tell counts as alive. `None` where it is; else its process, 0 if that is not known any more.
     pub(crate) fn sweep_seat(&self, seat: u64) -> Option<u32> {
+        // Edge `seated`, reading end: whoever wrote the seat had taken it, so that it is not missed here.
+        fence(Acquire);
         let slot = usize::from(seat as u8);
         let Some(occupant) = self.occupant(slot).filter(|occupant| seat_of(occupant.word) == seat) else {
             return Some(0);
@@ -177,7 +181,7 @@ impl ParticipantTable {
 
     /// Refuses a process that has the table only through `fork`.
     pub(crate) fn check_not_forked(&self) -> Result<(), ShmError> {
-        if self.pid == own_pid() { Ok(()) } else { Err(ShmError::Forked { owner: self.pid }) }
+        if self.owner == own_token() { Ok(()) } else { Err(ShmError::Forked { owner: self.pid }) }
     }
 
     /// Slots in the table.
@@ -203,8 +207,9 @@ impl Membership {
     }
 
     /// Whether this process has the membership only through `fork`: it must not sign its parent off.
+    #[inline]
     pub(crate) fn is_inherited(&self) -> bool {
-        self.word as u32 != own_pid()
+        self.table.owner != own_token()
     }
 }
 

@@ -1,53 +1,7 @@
 //! What the kernel says about a process (`proc(5)`, `kill(2)`).
 
-use std::sync::OnceLock;
-
-use memmap2::{MmapMut, MmapRaw};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
-
-use crate::prim::AtomicU32;
-use crate::prim::Ordering::Relaxed;
-
-/// The id of this process, told by a load and no system call, also in a child that `fork` made.
-///
-/// It stands in a page that the kernel empties in such a child (MADV_WIPEONFORK, `madvise(2)`).
-#[inline]
-pub(crate) fn own_pid() -> u32 {
-    let Some(page) = page_of_own_pid() else { return std::process::id() };
-    // SAFETY: four aligned bytes at the beginning of a private page that is mapped for good, which is written and read in
-    // this way alone.
-    let cached = unsafe { &*page.as_ptr().cast::<AtomicU32>() };
-    match cached.load(Relaxed) {
-        0 => {
-            let pid = std::process::id();
-            cached.store(pid, Relaxed);
-            pid
-        }
-        pid => pid,
-    }
-}
-
-/// Whether a child made by `fork` is told from its parent without a system call.
-pub(crate) fn knows_forks() -> bool {
-    page_of_own_pid().is_some()
-}
-
-#[inline]
-fn page_of_own_pid() -> Option<&'static MmapRaw> {
-    static PAGE: OnceLock<Option<MmapRaw>> = OnceLock::new();
-    PAGE.get_or_init(page_wiped_on_fork).as_ref()
-}
-
-/// A page that is empty in a child made by `fork`; `None` where the kernel has none.
-#[cold]
-fn page_wiped_on_fork() -> Option<MmapRaw> {
-    let bytes = rustix::param::page_size();
-    let page = MmapRaw::from(MmapMut::map_anon(bytes).ok()?);
-    // SAFETY: the range is the page that was mapped just now, whose content nobody has seen.
-    let advised = unsafe { rustix::mm::madvise(page.as_mut_ptr().cast(), bytes, rustix::mm::Advice::LinuxWipeOnFork) };
-    advised.ok().map(|()| page)
-}
 
 /// Whether the process `pid` that started at `start_time` (clock ticks since boot; 0 if not known) has ended.
 ///
@@ -143,23 +97,6 @@ mod tests {
         }
         child.wait().unwrap();
         assert!(is_proven_dead(pid, start));
-    }
-
-    #[test]
-    fn a_forked_child_has_its_own_id() {
-        assert_eq!(own_pid(), std::process::id());
-        // SAFETY: the child calls `getpid` and `_exit` only, besides the function under test, which allocates nothing.
-        let child = unsafe { libc::fork() };
-        if child == 0 {
-            let is_own = own_pid() == std::process::id() && own_pid() == std::process::id();
-            // SAFETY: ends the child, and nothing else.
-            unsafe { libc::_exit(if is_own { 0 } else { 1 }) };
-        }
-        let mut status = 1;
-        // SAFETY: `status` is writable, and the child is ours.
-        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-        assert_eq!(status, 0);
-        assert_eq!(own_pid(), std::process::id());
     }
 
     #[test]

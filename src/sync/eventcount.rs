@@ -119,8 +119,8 @@ impl EventCount {
     }
 
     #[cfg(loom)]
-    fn futex_wait(&self, key: u32, _limit: Duration) {
-        self.kernel.wait(|| self.event.load(Relaxed) == key);
+    fn futex_wait(&self, key: u32, limit: Duration) {
+        self.kernel.wait(|| self.event.load(Relaxed) == key, limit);
     }
 
     #[cfg(loom)]

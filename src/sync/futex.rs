@@ -75,10 +75,14 @@ mod kernel {
 
 #[cfg(loom)]
 mod model {
+    use std::time::Duration;
+
     use loom::sync::{Condvar, Mutex};
 
-    /// The kernel's side of a futex: compare and sleep are one step. Without time-outs, so that a lost wake-up is a
-    /// deadlock, which loom reports.
+    use super::Slept;
+
+    /// The kernel's side of a futex: compare and sleep are one step. A time is over at once, if it is none, or never, so that
+    /// a lost wake-up is a deadlock, which loom reports.
     #[derive(Debug)]
     pub(crate) struct FutexQueue {
         sleepers: Mutex<usize>,
@@ -92,21 +96,25 @@ mod model {
     }
 
     impl FutexQueue {
-        /// Sleeps, if `unchanged` says so; whether it did.
-        pub(crate) fn wait(&self, unchanged: impl Fn() -> bool) -> bool {
+        /// Sleeps, if `unchanged` says so.
+        pub(crate) fn wait(&self, unchanged: impl Fn() -> bool, limit: Duration) -> Slept {
             let mut sleepers = self.sleepers.lock().unwrap();
-            let sleeps = unchanged();
-            if sleeps {
-                *sleepers += 1;
-                drop(self.queue.wait(sleepers).unwrap());
+            if !unchanged() {
+                return Slept::Not;
             }
-            sleeps
+            if limit.is_zero() {
+                return Slept::TimedOut;
+            }
+            *sleepers += 1;
+            drop(self.queue.wait(sleepers).unwrap());
+            Slept::Woken
         }
 
-        /// Wakes all sleepers.
-        pub(crate) fn wake(&self) {
-            *self.sleepers.lock().unwrap() = 0;
+        /// Wakes all sleepers; whether there was one.
+        pub(crate) fn wake(&self) -> bool {
+            let slept = std::mem::take(&mut *self.sleepers.lock().unwrap());
             self.queue.notify_all();
+            slept > 0
         }
 
         /// Wakes one sleeper, if there is one.

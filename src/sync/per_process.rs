@@ -1,8 +1,7 @@
 //! One value a process, also in a child that `fork` made.
 //!
 //! A child finds its parent's value as it was at that moment: locked perhaps, and about threads that it does not have.
-//! So it founds its own, and leaves the parent's where it is. It is told from its parent by its process id: where that is
-//! the same, in a fork from the first process of one pid namespace to that of another, both have the parent's.
+//! So it founds its own, and leaves the parent's where it is.
 
 use std::ptr;
 
@@ -11,17 +10,17 @@ use crate::prim::Ordering::{AcqRel, Acquire};
 
 /// The value of one process.
 #[derive(Debug)]
-pub(crate) struct PerProcess<T: 'static> {
-    current: AtomicPtr<Founded<T>>,
+pub(crate) struct PerProcess<P: 'static, T: 'static> {
+    current: AtomicPtr<Founded<P, T>>,
 }
 
 #[derive(Debug)]
-struct Founded<T> {
-    process: u32,
+struct Founded<P, T> {
+    process: P,
     value: T,
 }
 
-impl<T: Sync> PerProcess<T> {
+impl<P: Copy + PartialEq + 'static, T: Sync> PerProcess<P, T> {
     #[cfg(not(loom))]
     pub(crate) const fn new() -> Self {
         Self { current: AtomicPtr::new(ptr::null_mut()) }
@@ -32,11 +31,11 @@ impl<T: Sync> PerProcess<T> {
         Self { current: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// The value of the process of that id, the caller's, founded by the first thread of it that asks.
-    pub(crate) fn get(&self, process: u32, found: impl FnOnce() -> T) -> &'static T {
+    /// The value of `process`, which is the caller's, founded by the first thread of it that asks.
+    pub(crate) fn get(&self, process: P, found: impl FnOnce() -> T) -> &'static T {
         // Edge `founded`, reading end.
         let current = self.current.load(Acquire);
-        if let Some(value) = value_of(current, process) {
+        if let Some(value) = value_of(current, &process) {
             return value;
         }
         let own = Box::into_raw(Box::new(Founded { process, value: found() }));
@@ -47,14 +46,14 @@ impl<T: Sync> PerProcess<T> {
             Err(theirs) => {
                 // SAFETY: the pointer came from `Box::into_raw` and was given to nobody.
                 drop(unsafe { Box::from_raw(own) });
-                value_of(theirs, process).unwrap_or_else(|| unreachable!("only this process's threads share the word"))
+                value_of(theirs, &process).unwrap_or_else(|| unreachable!("only this process's threads share the word"))
             }
         }
     }
 }
 
-fn value_of<T: 'static>(current: *mut Founded<T>, process: u32) -> Option<&'static T> {
+fn value_of<P: PartialEq + 'static, T: 'static>(current: *mut Founded<P, T>, process: &P) -> Option<&'static T> {
     // SAFETY: null, or a box that was leaked when the pointer was stored: it is never freed and never borrowed mutably.
-    let founded: Option<&'static Founded<T>> = unsafe { current.as_ref() };
-    founded.filter(|founded| founded.process == process).map(|founded| &founded.value)
+    let founded: Option<&'static Founded<P, T>> = unsafe { current.as_ref() };
+    founded.filter(|founded| founded.process == *process).map(|founded| &founded.value)
 }

@@ -13,6 +13,7 @@ use rustix::time::{ClockId, Timespec};
 
 use crate::prim::AtomicU32;
 use crate::prim::Ordering::Relaxed;
+use crate::shm::own_process::{ProcessToken, own_token};
 use crate::shm::window::Shared;
 use crate::sync::clock::now_ns;
 use crate::sync::eventcount::{Prepared, futex_entry};
@@ -55,7 +56,7 @@ struct Sleepers {
     has_thread: bool,
 }
 
-static REACTOR: PerProcess<Reactor> = PerProcess::new();
+static REACTOR: PerProcess<ProcessToken, Reactor> = PerProcess::new();
 
 /// Has `task`, of the endpoint whose waits are booked at `own`, woken when the event of `point` rings, or within [`TICK`],
 /// unless `ready` yields something first.
@@ -71,7 +72,7 @@ pub(crate) fn sleep<T>(
     if let Some(value) = ready() {
         return Some(value); // W4
     }
-    let reactor = REACTOR.get(std::process::id(), Reactor::default);
+    let reactor = REACTOR.get(own_token(), Reactor::default);
     // What belongs to a task may run anything when it is cloned or dropped, so neither is done under the lock.
     let sleeper = Sleeper { own: own.clone(), point: point.clone(), sleep, task: task.clone() };
     let _over = reactor.add(sleeper);

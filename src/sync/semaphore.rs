@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::prim::AtomicU64;
-use crate::prim::Ordering::{Acquire, Relaxed, Release};
+use crate::prim::Ordering::{AcqRel, Relaxed, Release};
 use crate::prim::step;
 use crate::shm::ShmError;
 use crate::shm::layout::{Kind, UPPER_OFFSET, abi_hash};
 use crate::shm::object::Object;
 use crate::shm::window::{Shared, SharedLayout, Window};
-use crate::sync::clock::deadline;
+use crate::sync::clock::{deadline, now_ns};
 use crate::sync::fences;
-use crate::sync::wait::{WaitPoint, WaitStrategy, burst, is_peer_check_due, wait};
+use crate::sync::wait::{PeerCheck, WaitPoint, WaitStrategy, burst, wait};
 
 /// Permits that a semaphore may have.
 const PERMITS_MAX: u32 = 4096;
@@ -69,8 +69,8 @@ struct Mapping {
     count: usize,
     /// What a word says of a permit that is had from here.
     owner: u64,
-    /// When somebody here last looked whether those who have permits live.
-    looked_ns: AtomicU64,
+    /// Whether those who have permits live.
+    check: PeerCheck,
 }
 
 /// No permit was had.
@@ -156,7 +156,7 @@ impl ShmSemaphore {
         let permits = Window::at(&object.segment, PERMITS_OFFSET, count * size_of::<u64>());
         let permits = permits.ok_or(ShmError::Corrupt { what: "segment length", value: bytes, limit: u64::MAX })?;
         let (words, owner) = (object.words()?, object.seat());
-        let mapping = Mapping { object, words, permits, count, owner, looked_ns: AtomicU64::new(0) };
+        let mapping = Mapping { object, words, permits, count, owner, check: PeerCheck::default() };
         Ok(Self { shared: Arc::new(mapping) })
     }
 
@@ -198,9 +198,10 @@ impl ShmSemaphore {
             return Ok(permit);
         }
         let mut checked_ns = 0;
-        let check = || shared.take_from_dead();
+        let check = || shared.take_from_dead_when_due();
         wait(&point.event, &point.counters, strategy, deadline_ns, &mut checked_ns, take, take, check)
-            .map_err(|_| AcquireError::Stalled)
+            // A wait that is short ends before it looks who has died.
+            .or_else(|_| shared.take_from_dead_when_due().ok_or(AcquireError::Stalled))
     }
 
     /// Permits that nobody has now.
@@ -241,18 +242,15 @@ impl Mapping {
         let first = self.owner as usize % self.count;
         let number = (first..self.count).chain(0..first).find(|&number| {
             let permit = self.permit(number);
-            // Edge `permit`, reading end: what its last owner did under it is done.
-            permit.load(Relaxed) == 0 && permit.compare_exchange(0, self.owner, Acquire, Relaxed).is_ok()
+            // Edge `permit`, reading end: what its last owner did under it is done. Edge `seated`, writing end.
+            permit.load(Relaxed) == 0 && permit.compare_exchange(0, self.owner, AcqRel, Relaxed).is_ok()
         })?;
         step("permit.taken");
         Some(Permit { shared: self, number })
     }
 
     fn take_from_dead_when_due(&self) -> Option<Permit<'_>> {
-        let mut looked = self.looked_ns.load(Relaxed);
-        let is_due = is_peer_check_due(&mut looked);
-        self.looked_ns.store(looked, Relaxed);
-        if is_due { self.take_from_dead() } else { None }
+        if self.check.is_due(now_ns()) { self.take_from_dead() } else { None }
     }
 
     /// Takes back all permits of the dead, and one of these.

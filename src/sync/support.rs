@@ -1,6 +1,6 @@
 //! Which of the kernel's newer calls this process may use.
 
-use crate::shm::process;
+use crate::shm::own_process;
 use crate::sync::{fences, reactor};
 
 /// Kernel features that make waiting cheaper, and what this process may use of them.
@@ -22,7 +22,7 @@ impl Support {
         Self {
             membarrier: fences::heavy(),
             futex_waitv: reactor::has_futex_waitv(),
-            wipe_on_fork: process::knows_forks(),
+            wipe_on_fork: own_process::knows_forks(),
         }
     }
 }

@@ -172,6 +172,23 @@ pub(crate) fn is_peer_check_due(checked_ns: &mut u64) -> bool {
     is_due
 }
 
+/// When some thread of a handle last looked whether those that hold what it wants live.
+#[derive(Debug, Default)]
+pub(crate) struct PeerCheck {
+    looked_ns: AtomicU64,
+}
+
+impl PeerCheck {
+    /// Whether that look is due, which is then the caller's to do, at `now` of [`now_ns`].
+    pub(crate) fn is_due(&self, now: u64) -> bool {
+        let is_due = now.saturating_sub(self.looked_ns.load(Relaxed)) >= PEER_CHECK_NS;
+        if is_due {
+            self.looked_ns.store(now, Relaxed);
+        }
+        is_due
+    }
+}
+
 /// A short burst of polls, which costs nothing but itself: for what comes within a microsecond.
 #[inline]
 pub(crate) fn burst<T>(counters: &WaitCounters, mut glance: impl FnMut() -> Option<T>) -> Option<T> {

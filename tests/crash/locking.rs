@@ -45,7 +45,7 @@ pub(crate) fn lock(name: &str) {
             std::hint::spin_loop();
             value[1] += 1;
             drop(value);
-            // Nobody waits that short a time in vain for ever.
+            // In vain, mostly: gives up, or takes it at its deadline.
             drop(mutex.lock_timeout(Duration::from_micros(50)));
         }
         // A dead owner: a handle that is gone without having given the lock back.

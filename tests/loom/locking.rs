@@ -7,12 +7,14 @@ use loom::sync::Arc;
 use loom::thread;
 
 use crate::model;
+use crate::prim::Ordering::{Acquire, Relaxed};
+use crate::prim::{AtomicU64, fence};
 use crate::sync::lock::raw::{Taken, Waiter};
 use crate::sync::lock::words::LockWords;
 
 /// How a thread of the model waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Arm {
+pub(crate) enum Arm {
     Spin,
     Queue,
     Park,
@@ -20,20 +22,20 @@ enum Arm {
     QueueAndPark,
 }
 
-struct Shared {
-    lock: LockWords,
+pub(crate) struct Shared {
+    pub(crate) lock: LockWords,
     value: UnsafeCell<u64>,
 }
 
 // SAFETY: the cell is what the lock is to guard: loom reports every pair of accesses that it does not order.
 unsafe impl Sync for Shared {}
 
-fn shared() -> Arc<Shared> {
+pub(crate) fn shared() -> Arc<Shared> {
     Arc::new(Shared { lock: LockWords::default(), value: UnsafeCell::new(0) })
 }
 
 /// Waits as `arm` says. A wake-up that is lost is a deadlock, and a queue that nobody heads a livelock, which loom reports.
-fn lock(shared: &Shared, owner: u64, arm: Arm) -> Taken {
+pub(crate) fn lock(shared: &Shared, owner: u64, arm: Arm) -> Taken {
     let mut waiter = Waiter::new(&shared.lock, owner);
     if matches!(arm, Arm::Queue | Arm::QueueAndPark) {
         assert!(waiter.enqueue());
@@ -51,26 +53,33 @@ fn lock(shared: &Shared, owner: u64, arm: Arm) -> Taken {
     }
 }
 
+/// Takes the lock past those who wait; whether it was free.
+pub(crate) fn past_the_queue(shared: &Shared, owner: u64) -> bool {
+    let mut waiter = Waiter::new(&shared.lock, owner);
+    waiter.stop_queueing();
+    waiter.try_take().is_some()
+}
+
 /// Adds one under the lock.
-fn add(shared: &Shared) {
+pub(crate) fn add(shared: &Shared) {
     // SAFETY: loom fails the model if this access is not ordered before or after all others.
     shared.value.with_mut(|value| unsafe { *value += 1 });
 }
 
-fn lock_and_add(shared: &Shared, owner: u64, arm: Arm) {
+pub(crate) fn lock_and_add(shared: &Shared, owner: u64, arm: Arm) {
     lock(shared, owner, arm);
     add(shared);
     shared.lock.give_back(owner);
 }
 
 /// A thread that does so.
-fn adder(shared: &Arc<Shared>, owner: u64, arm: Arm) -> thread::JoinHandle<()> {
+pub(crate) fn adder(shared: &Arc<Shared>, owner: u64, arm: Arm) -> thread::JoinHandle<()> {
     let shared = Arc::clone(shared);
     thread::spawn(move || lock_and_add(&shared, owner, arm))
 }
 
 /// What was added, now that all is quiet: nobody has the lock, or a place in the queue.
-fn value(shared: &Shared) -> u64 {
+pub(crate) fn value(shared: &Shared) -> u64 {
     assert_eq!((shared.lock.owner(), shared.lock.nodes_taken()), (0, 0));
     // SAFETY: as in `add`.
     shared.value.with(|value| unsafe { *value })
@@ -249,7 +258,7 @@ fn a_dead_owners_lock_is_taken_once() {
             let shared = Arc::clone(&shared);
             thread::spawn(move || {
                 let mut waiter = Waiter::new(&shared.lock, owner);
-                let (taken, is_heir) = match waiter.take_from_dead(7) {
+                let (taken, is_heir) = match waiter.take_from_dead(7, 70) {
                     Some(taken) => (taken, true),
                     None => loop {
                         if let Some(taken) = waiter.try_take() {
@@ -334,11 +343,32 @@ fn a_dead_owners_heir_wakes_whom_the_dead_have_not() {
         shared.lock.give_back(3);
         dies.join().unwrap();
         // So does who takes the lock then.
-        assert!(shared.lock.try_take(7).is_some());
+        assert!(past_the_queue(&shared, 7));
         let sleeper = adder(&shared, 1, Arm::Park);
-        Waiter::new(&shared.lock, 4).take_from_dead(7).unwrap();
+        Waiter::new(&shared.lock, 4).take_from_dead(7, 70).unwrap();
         shared.lock.give_back(4);
         sleeper.join().unwrap();
         assert_eq!(value(&shared), 1);
+    });
+}
+
+#[test]
+fn whoever_is_found_with_the_lock_is_found_in_its_seat() {
+    model(3, || {
+        let shared = shared();
+        let seat = Arc::new(AtomicU64::new(0));
+        let owner = thread::spawn({
+            let (shared, seat) = (Arc::clone(&shared), Arc::clone(&seat));
+            move || {
+                seat.store(1, Relaxed);
+                assert!(shared.lock.try_take_free(1));
+            }
+        });
+        if shared.lock.owner() == 1 {
+            // As a sweep begins: edge `seated`.
+            fence(Acquire);
+            assert_eq!(seat.load(Relaxed), 1, "it would be taken for gone");
+        }
+        owner.join().unwrap();
     });
 }

@@ -21,6 +21,7 @@ mod claiming;
 mod eventcount;
 mod following;
 mod lane;
+mod leaving_the_queue;
 mod locking;
 mod per_process;
 mod presence;

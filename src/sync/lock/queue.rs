@@ -1,4 +1,4 @@
-//! The queue: who stands in line for a lock, in the order of coming. Steps N1-N5 of `PROTOCOL.md`.
+//! The queue: who stands in line for a lock, in the order of coming. Steps N1-N6 of `PROTOCOL.md`.
 //!
 //! Each thread waits on the node before its own (Craig, "Building FIFO and priority-queueing spin locks from atomic
 //! swap", 1993; Magnusson, Landin and Hagersten, "Queue locks on cache coherent multiprocessors", 1994), and the head of
@@ -15,9 +15,21 @@ use crate::sync::lock::words::{LAST, LockWords, Node, PASSED, SLEPT_ON, WAITING}
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) node: usize,
-    /// The node before, until who stood there has left.
-    pub(super) before: Option<usize>,
+    /// Who stands before, until it has left.
+    pub(super) before: Option<Before>,
 }
+
+/// Who stands before a place.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Before {
+    node: usize,
+    /// The seat of its participant. Where the node is another's, it has left or was found dead.
+    owner: u64,
+}
+
+/// Changes of a node's state by others that one step follows. More than two, by who sleeps and who leaves, are no
+/// protocol's.
+const TRIES: u32 = 3;
 
 impl LockWords {
     /// N1: a node for the participant in that seat, if one is free.
@@ -26,8 +38,8 @@ impl LockWords {
         let mut nodes = (first..self.nodes.len()).chain(0..first);
         let found = nodes.find(|&node| {
             let taken = &self.nodes[node].owner;
-            // Edge `node-freed`, reading end: whoever had it is done with it.
-            taken.load(Relaxed) == 0 && taken.compare_exchange(0, owner, Acquire, Relaxed).is_ok()
+            // Edge `node-freed`, reading end: whoever had it is done with it. Edge `seated`, writing end.
+            taken.load(Relaxed) == 0 && taken.compare_exchange(0, owner, AcqRel, Relaxed).is_ok()
         })?;
         // Seen, by edge `enqueued`, by who comes to stand behind.
         self.nodes[found].state.store(WAITING, Relaxed);
@@ -36,15 +48,32 @@ impl LockWords {
 
     pub(super) fn free_node(&self, node: usize) {
         // Edge `node-freed`, writing end.
-        self.nodes[node].owner.store(0, Release);
+        let _owner = self.nodes[node].owner.swap(0, Release);
+        #[cfg(loom)]
+        assert_ne!(_owner, 0, "freed twice");
+    }
+
+    /// Who stands at `node`, for who has come to stand behind it at `own`.
+    pub(super) fn before(&self, node: Option<usize>, own: usize) -> Option<Before> {
+        let node = node.filter(|&node| node != own)?;
+        let owner = self.nodes[node].owner.load(Relaxed);
+        (owner != 0).then_some(Before { node, owner })
+    }
+
+    /// Frees the node of who stood before, unless somebody else has.
+    fn free_before(&self, before: Before) {
+        // Edge `node-freed`, writing end.
+        let _another_has = self.nodes[before.node].owner.compare_exchange(before.owner, 0, Release, Relaxed);
     }
 
     /// N3: whether nobody stands before that place any more.
     pub(super) fn is_head(&self, place: &mut Place) -> bool {
-        if let Some(before) = place.before
-            && self.nodes[before].state.load(Acquire) == PASSED
-        {
-            self.free_node(before);
+        let Some(before) = place.before else { return true };
+        let node = &self.nodes[before.node];
+        if node.owner.load(Relaxed) != before.owner {
+            place.before = None;
+        } else if node.state.load(Acquire) == PASSED {
+            self.free_before(before);
             place.before = None;
         }
         place.before.is_none()
@@ -53,9 +82,9 @@ impl LockWords {
     /// N4: leaves the queue; `was_last` where the word no longer says that anybody stands there.
     pub(super) fn leave(&self, place: Place, was_last: bool) {
         if let Some(before) = place.before
-            && !self.orphan(&self.nodes[before])
+            && !self.orphan(before)
         {
-            self.free_node(before);
+            self.free_before(before);
         }
         if was_last {
             return self.free_node(place.node);
@@ -68,11 +97,11 @@ impl LockWords {
         }
     }
 
-    /// Says that nobody stands behind `node`; false if who stood there has left, and left the node to us.
-    fn orphan(&self, node: &Node) -> bool {
+    /// Says that nobody stands behind `before`; false if who stood there has left, and left the node to us.
+    fn orphan(&self, before: Before) -> bool {
+        let node = &self.nodes[before.node];
         let mut state = node.state.load(Relaxed);
-        // It changes twice at most: somebody sleeps, and somebody leaves.
-        for _ in 0..3 {
+        for _ in 0..TRIES {
             if state == PASSED {
                 return false;
             }
@@ -84,13 +113,35 @@ impl LockWords {
         true
     }
 
-    /// N5: sleeps until who stands at `before` leaves, at most `limit`.
-    pub(super) fn sleep_behind(&self, before: usize, limit: Duration) -> Slept {
-        let node = &self.nodes[before];
-        match node.state.compare_exchange(WAITING, SLEPT_ON, Relaxed, Relaxed) {
-            Ok(_) | Err(SLEPT_ON) => node.sleep(limit),
-            Err(_) => Slept::Not,
+    /// N6, before the word: the one behind has left, and whoever comes is to stand behind this place again. False where
+    /// nobody has left it so.
+    pub(super) fn reopen(&self, place: &Place) -> bool {
+        // The one behind has read the word that we are about to change before it said so: see `orphan`.
+        self.nodes[place.node].state.compare_exchange(LAST, WAITING, Acquire, Relaxed).is_ok()
+    }
+
+    /// N6, where the word has changed meanwhile: nobody has come to stand behind this place.
+    pub(super) fn close_again(&self, place: &Place) {
+        self.nodes[place.node].state.store(LAST, Relaxed);
+    }
+
+    /// N5: sleeps until who stands before leaves, at most `limit`.
+    pub(super) fn sleep_behind(&self, before: Before, limit: Duration) -> Slept {
+        let node = &self.nodes[before.node];
+        let mut state = node.state.load(Relaxed);
+        for _ in 0..TRIES {
+            if state == PASSED {
+                return Slept::Not;
+            }
+            if state == SLEPT_ON {
+                return node.sleep(limit);
+            }
+            match node.state.compare_exchange(state, SLEPT_ON, Relaxed, Relaxed) {
+                Ok(_) => state = SLEPT_ON,
+                Err(now) => state = now,
+            }
         }
+        Slept::Not
     }
 
     /// Nodes that are not free.
@@ -99,14 +150,20 @@ impl LockWords {
         self.nodes.iter().filter(|node| node.owner.load(Relaxed) != 0).count()
     }
 
-    /// Frees the nodes of participants that are dead.
-    #[cfg(not(loom))]
-    pub(super) fn free_nodes_of(&self, mut is_dead: impl FnMut(u64) -> bool) {
-        for node in &self.nodes {
+    /// Frees the nodes of those that `is_dead`, and those that who was to free them has not: it may be dead. For the
+    /// participant in the seat `own`, which has them meanwhile.
+    pub(crate) fn free_nodes_of(&self, own: u64, mut is_dead: impl FnMut(u64) -> bool) {
+        for (number, node) in self.nodes.iter().enumerate() {
             let owner = node.owner.load(Relaxed);
-            if owner != 0 && is_dead(owner) {
-                // Somebody may stand behind it, and find it free or taken again: it goes on when its patience ends.
-                let _another_has_freed_it = node.owner.compare_exchange(owner, 0, AcqRel, Relaxed);
+            let is_over = owner != 0 && (node.state.load(Acquire) == PASSED || is_dead(owner));
+            // Edge `node-freed`, both ends: from who had it, to who takes it after us.
+            if is_over && node.owner.compare_exchange(owner, own, AcqRel, Relaxed).is_ok() {
+                if node.state.swap(PASSED, AcqRel) == SLEPT_ON {
+                    node.wake();
+                }
+                self.forget_tail(number);
+                // Who has come to stand behind it meanwhile may have freed it.
+                self.free_before(Before { node: number, owner: own });
             }
         }
     }
@@ -125,8 +182,8 @@ impl Node {
 
 #[cfg(loom)]
 impl Node {
-    fn sleep(&self, _limit: Duration) -> Slept {
-        if self.kernel.wait(|| self.state.load(Relaxed) == SLEPT_ON) { Slept::Woken } else { Slept::Not }
+    fn sleep(&self, limit: Duration) -> Slept {
+        self.kernel.wait(|| self.state.load(Relaxed) == SLEPT_ON, limit)
     }
 
     fn wake(&self) {

@@ -1,8 +1,8 @@
-//! Taking a lock, sleeping over it and giving it back. Steps T1, N1-N2, S1-S2, R1-R3 and D1 of `PROTOCOL.md`.
+//! Taking a lock, sleeping over it and giving it back. Steps T1, N1-N2, N6, S1-S2, R1-R3 and D1 of `PROTOCOL.md`.
 
 use std::time::Duration;
 
-use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::prim::Ordering::{AcqRel, Relaxed, Release};
 use crate::prim::step;
 use crate::sync::futex::Slept;
 use crate::sync::lock::queue::Place;
@@ -27,6 +27,8 @@ enum Whom {
 pub(crate) struct Taken {
     /// Whether an owner has died with it in hand, and nobody has said since that the data are whole.
     pub(crate) is_inconsistent: bool,
+    /// The process of the dead owner that it was taken from just now, or 0 if that is not known any more.
+    pub(crate) from_dead: Option<u32>,
 }
 
 /// A thread that wants a lock.
@@ -46,23 +48,10 @@ impl LockWords {
     /// T1 where nobody holds the lock, nor waits for it.
     #[inline]
     pub(crate) fn try_take_free(&self, owner: u64) -> bool {
-        // Edge `unlocked`, reading end.
-        let taken = self.word.compare_exchange(0, owner, Acquire, Relaxed).is_ok();
+        // Edge `unlocked`, reading end. Edge `seated`, writing end.
+        let taken = self.word.compare_exchange(0, owner, AcqRel, Relaxed).is_ok();
         step("lock.taken");
         taken
-    }
-
-    /// T1 whenever nobody holds the lock, also past those who wait for it.
-    pub(crate) fn try_take(&self, owner: u64) -> Option<Taken> {
-        let mut waiter = Waiter::new(self, owner);
-        waiter.stop_queueing();
-        waiter.try_take()
-    }
-
-    /// D1: takes the lock from `dead`, who is proven dead, unless somebody else has.
-    #[cfg(not(loom))]
-    pub(crate) fn try_take_from_dead(&self, dead: u64, owner: u64) -> Option<Taken> {
-        Waiter::new(self, owner).take_from_dead(dead)
     }
 
     /// R1: gives the lock back.
@@ -110,6 +99,20 @@ impl LockWords {
         }
     }
 
+    /// Takes `node` from the end of the queue, if it is there: nobody stands there any more.
+    pub(super) fn forget_tail(&self, node: usize) {
+        let mut word = self.word.load(Relaxed);
+        for _ in 0..TRIES {
+            if tail(word, self.nodes.len()) != Some(node) {
+                return;
+            }
+            match self.word.compare_exchange(word, word & !TAIL, Relaxed, Relaxed) {
+                Ok(_) => return,
+                Err(now) => word = now,
+            }
+        }
+    }
+
     /// Says that the data are whole. For the owner.
     pub(crate) fn mark_consistent(&self) {
         self.word.fetch_and(!DIED, Relaxed);
@@ -123,7 +126,8 @@ impl LockWords {
     /// Wakes all sleepers, so that they look how to wait.
     pub(crate) fn wake_all(&self) {
         let word = self.word.fetch_and(!(SLEEPERS | HEAD_SLEEPS | WOKEN), Relaxed);
-        if word & (SLEEPERS | HEAD_SLEEPS) != 0 {
+        // Who was woken, and would have others woken, may be dead.
+        if word & (SLEEPERS | HEAD_SLEEPS | WOKEN) != 0 {
             self.futex_wake_all();
         }
     }
@@ -144,11 +148,11 @@ impl<'a> Waiter<'a> {
                 return None;
             }
             let new = self.held(word);
-            // Edge `unlocked`, reading end.
-            match self.lock.word.compare_exchange(word, new, Acquire, Relaxed) {
+            // Edge `unlocked`, reading end. Edge `seated`, writing end.
+            match self.lock.word.compare_exchange(word, new, AcqRel, Relaxed) {
                 Ok(_) => {
                     step("lock.taken");
-                    return Some(self.taken(word));
+                    return Some(self.taken(word, None));
                 }
                 Err(now) => word = now,
             }
@@ -156,8 +160,9 @@ impl<'a> Waiter<'a> {
         None
     }
 
-    /// D1: takes the lock from `dead`, the seat of a participant that is proven dead, unless somebody else has.
-    pub(crate) fn take_from_dead(&mut self, dead: u64) -> Option<Taken> {
+    /// D1: takes the lock from `dead`, the seat of a participant that is proven dead and was of process `pid`, unless somebody
+    /// else has.
+    pub(crate) fn take_from_dead(&mut self, dead: u64, pid: u32) -> Option<Taken> {
         let mut word = self.lock.word.load(Relaxed);
         for _ in 0..TRIES {
             if word & OWNER != dead {
@@ -165,10 +170,11 @@ impl<'a> Waiter<'a> {
             }
             // It may have died with a wake to pass on.
             let new = self.held(word & !OWNER & !WOKEN | DIED | SLEEPERS);
-            match self.lock.word.compare_exchange(word, new, Acquire, Relaxed) {
+            // Edge `unlocked`, reading end: what was done before the dead had it. Edge `seated`, writing end.
+            match self.lock.word.compare_exchange(word, new, AcqRel, Relaxed) {
                 Ok(_) => {
                     step("lock.inherited");
-                    return Some(self.taken(word | DIED));
+                    return Some(self.taken(word | DIED, Some(pid)));
                 }
                 Err(now) => word = now,
             }
@@ -181,14 +187,14 @@ impl<'a> Waiter<'a> {
         self.passing_wake_on(self.without_place(word)) | self.owner
     }
 
-    fn taken(&mut self, word: u64) -> Taken {
+    fn taken(&mut self, word: u64, from_dead: Option<u32>) -> Taken {
         let was_last = self.is_at_tail(word);
         if let Some(place) = self.place.take() {
             self.lock.leave(place, was_last);
             step("lock.left_queue");
         }
         self.was_woken = false;
-        Taken { is_inconsistent: word & DIED != 0 }
+        Taken { is_inconsistent: word & DIED != 0, from_dead }
     }
 
     fn may_take(&mut self, word: u64) -> bool {
@@ -202,6 +208,11 @@ impl<'a> Waiter<'a> {
     /// Whether it is this one's turn.
     pub(crate) fn is_head(&mut self) -> bool {
         self.place.as_mut().is_some_and(|place| self.lock.is_head(place))
+    }
+
+    /// Who holds the lock now, by the seat of its participant; 0: nobody.
+    pub(crate) fn owner_now(&self) -> u64 {
+        self.lock.owner()
     }
 
     /// Whether it stands in the queue.
@@ -224,7 +235,7 @@ impl<'a> Waiter<'a> {
             return false;
         };
         self.was_woken = false;
-        self.place = Some(Place { node, before: tail(word, self.lock.nodes.len()) });
+        self.place = Some(Place { node, before: self.lock.before(tail(word, self.lock.nodes.len()), node) });
         step("lock.queued");
         true
     }
@@ -251,14 +262,28 @@ impl<'a> Waiter<'a> {
         if self.is_at_tail(word) { word & !TAIL } else { word }
     }
 
-    /// A queue whose last has given up looks like none: who stands in it says that there is one.
-    fn mend_tail(&mut self, word: u64) {
+    /// N6: a queue whose last has given up looks like none. The last that is left says that there is one.
+    fn mend_tail(&self, word: u64) {
         if let Some(place) = &self.place
             && word & TAIL == 0
+            && self.lock.reopen(place)
         {
-            let _another_look_follows =
-                self.lock.word.compare_exchange(word, with_tail(word, place.node), AcqRel, Relaxed);
+            // Edge `enqueued`, writing end.
+            let mended = self.lock.word.compare_exchange(word, with_tail(word, place.node), Release, Relaxed);
+            if mended.is_err() {
+                self.lock.close_again(place);
+            }
         }
+    }
+
+    /// T1 at the deadline: past those before it, who may be dead. A queue of the dead alone goes with it.
+    pub(crate) fn try_take_at_deadline(&mut self) -> Option<Taken> {
+        let word = self.lock.word.load(Relaxed);
+        if !self.is_queued() && word & OWNER == 0 && word & TAIL != 0 {
+            let _or_takes_it_without = self.enqueue();
+        }
+        self.stop_queueing();
+        self.try_take()
     }
 
     /// S1 and S2: sleeps until it is worth another try, at most `limit`.
@@ -330,9 +355,13 @@ mod kernel {
             Half::of(&self.word).wait(value, whom.bits(), limit)
         }
 
-        /// Wakes one; whether there was one.
+        /// Wakes one sleeper, or whoever takes itself for the head; whether there was one.
         pub(super) fn futex_wake(&self, whom: Whom) -> bool {
-            Half::of(&self.word).wake(whom.bits(), 1) > 0
+            let count = match whom {
+                Whom::Sleeper => 1,
+                Whom::Head => i32::MAX as u32,
+            };
+            Half::of(&self.word).wake(whom.bits(), count) > 0
         }
 
         pub(super) fn futex_wake_all(&self) {
@@ -347,22 +376,26 @@ mod model {
 
     use super::Whom;
     use crate::prim::Ordering::Relaxed;
-    use crate::sync::futex::{FutexQueue, Slept};
+    use crate::sync::futex::Slept;
     use crate::sync::lock::word::lower_half;
     use crate::sync::lock::words::LockWords;
 
     impl LockWords {
-        pub(super) fn futex_wait(&self, value: u32, whom: Whom, _limit: Duration) -> Slept {
-            let slept = self.kernel[whom as usize].wait(|| lower_half(self.word.load(Relaxed)) == value);
-            if slept { Slept::Woken } else { Slept::Not }
+        pub(super) fn futex_wait(&self, value: u32, whom: Whom, limit: Duration) -> Slept {
+            self.kernel[whom as usize].wait(|| lower_half(self.word.load(Relaxed)) == value, limit)
         }
 
         pub(super) fn futex_wake(&self, whom: Whom) -> bool {
-            self.kernel[whom as usize].wake_one()
+            match whom {
+                Whom::Sleeper => self.kernel[whom as usize].wake_one(),
+                Whom::Head => self.kernel[whom as usize].wake(),
+            }
         }
 
         pub(super) fn futex_wake_all(&self) {
-            self.kernel.iter().for_each(FutexQueue::wake);
+            self.kernel.iter().for_each(|queue| {
+                queue.wake();
+            });
         }
     }
 }

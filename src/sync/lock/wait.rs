@@ -9,7 +9,7 @@ use crate::sync::eventcount::PARK_NS_MAX;
 use crate::sync::lock::raw::{Taken, Waiter};
 use crate::sync::lock::strategy::LockStrategy;
 use crate::sync::lock::words::LockWords;
-use crate::sync::wait::PEER_CHECK_NS;
+use crate::sync::wait::{PEER_CHECK_NS, PeerCheck};
 
 /// Who has waited that long goes to the queue, past which nobody takes the lock.
 pub(crate) const QUEUE_AFTER_NS: u64 = 10_000_000;
@@ -29,8 +29,34 @@ const YIELD_AFTER_NS: u64 = 50_000;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Waited {
     pub(crate) taken: Taken,
+    /// What it cost; `None` where the lock was had at once.
+    pub(crate) cost: Option<WaitCost>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct WaitCost {
     pub(crate) wait_ns: u64,
     pub(crate) parks: u64,
+}
+
+/// How who waits learns of the owner's death.
+pub(crate) struct Deaths<'a, F> {
+    /// When that was asked last.
+    pub(crate) check: &'a PeerCheck,
+    /// The process of the participant in a seat, or 0 if that is not known any more, if the participant is proven dead.
+    pub(crate) sweep: F,
+}
+
+impl<F: FnMut(u64) -> Option<u32>> Deaths<'_, F> {
+    /// D1, if the owner is dead and it is time to ask.
+    fn inherit_when_due(&mut self, waiter: &mut Waiter<'_>, now: u64) -> Option<Taken> {
+        if !self.check.is_due(now) {
+            return None;
+        }
+        let owner = waiter.owner_now();
+        let pid = if owner == 0 { None } else { (self.sweep)(owner) };
+        waiter.take_from_dead(owner, pid?)
+    }
 }
 
 impl LockWords {
@@ -47,56 +73,61 @@ impl LockWords {
         step("strategy.woken");
     }
 
+    /// Takes the lock for a participant in the seat `owner` if nobody living holds it, also past those who wait for it.
+    pub(crate) fn try_take(&self, owner: u64, mut deaths: Deaths<'_, impl FnMut(u64) -> Option<u32>>) -> Option<Taken> {
+        let mut waiter = Waiter::new(self, owner);
+        waiter.stop_queueing();
+        waiter.try_take().or_else(|| deaths.inherit_when_due(&mut waiter, now_ns()))
+    }
+
     /// Takes the lock for a participant in the seat `owner`, waiting for it until `deadline_ns` on [`now_ns`]'s clock;
-    /// `None` when that has passed. `is_dead` says whether the participant in a seat is proven dead.
+    /// `None` when that has passed.
     #[cold]
     pub(crate) fn wait(
         &self,
         owner: u64,
         deadline_ns: Option<u64>,
-        mut is_dead: impl FnMut(u64) -> bool,
+        mut deaths: Deaths<'_, impl FnMut(u64) -> Option<u32>>,
     ) -> Option<Waited> {
         let mut waiter = Waiter::new(self, owner);
+        if let Some(taken) = waiter.try_take() {
+            return Some(Waited { taken, cost: None });
+        }
         let looks_first =
             matches!(self.strategy().on_this_machine(), LockStrategy::Spin | LockStrategy::SpinPark { .. });
         if looks_first && let Some(taken) = spin(&mut waiter, BURST_POLLS) {
-            return Some(Waited { taken, wait_ns: 0, parks: 0 });
+            return Some(Waited { taken, cost: Some(WaitCost::default()) });
         }
         let began_ns = now_ns();
-        let (mut checked_ns, mut queued_ns, mut parks, mut finds_no_place) = (0, 0, 0, false);
-        let waited = |taken, parks| Some(Waited { taken, wait_ns: now_ns() - began_ns, parks });
+        let (mut queued_ns, mut sought_ns, mut parks) = (0, 0, 0);
+        let waited = |taken, parks| {
+            let cost = Some(WaitCost { wait_ns: now_ns() - began_ns, parks });
+            Some(Waited { taken, cost })
+        };
         loop {
             if let Some(taken) = waiter.try_take() {
                 return waited(taken, parks);
             }
             let now = now_ns();
+            if let Some(taken) = deaths.inherit_when_due(&mut waiter, now) {
+                return waited(taken, parks);
+            }
             if deadline_ns.is_some_and(|deadline| now >= deadline) {
-                // One last look, past a queue of those who may be dead.
-                waiter.stop_queueing();
-                let taken = waiter.try_take();
+                let taken = waiter.try_take_at_deadline();
                 if taken.is_none() {
                     waiter.give_up();
                 }
                 return taken.and_then(|taken| waited(taken, parks));
             }
-            if now.saturating_sub(checked_ns) >= PEER_CHECK_NS {
-                checked_ns = now;
-                let holder = self.owner();
-                if holder != 0 && is_dead(holder) {
-                    if let Some(taken) = waiter.take_from_dead(holder) {
-                        return waited(taken, parks);
-                    }
-                    continue;
-                }
-                if finds_no_place {
-                    self.free_nodes_of(&mut is_dead);
-                }
-            }
             let strategy = self.strategy().on_this_machine();
             let waited_ns = now - began_ns;
             if !waiter.is_queued() {
                 if strategy == LockStrategy::Queue || waited_ns >= QUEUE_AFTER_NS {
-                    finds_no_place = !waiter.enqueue();
+                    let has_place = waiter.enqueue();
+                    if !has_place && now.saturating_sub(sought_ns) >= PEER_CHECK_NS {
+                        sought_ns = now;
+                        self.free_nodes_of(owner, |seat| (deaths.sweep)(seat).is_some());
+                    }
                     queued_ns = now;
                 }
             } else if now - queued_ns >= QUEUE_NS_MAX {
