@@ -9,7 +9,8 @@ use crate::channel::error::{SendError, TrySendError};
 use crate::channel::sender::Sender;
 use crate::channel::slab::Block;
 use crate::ring::WhenFull;
-use crate::ring::word::LOAN_LEN;
+use crate::ring::producer::Reservation;
+use crate::ring::word::{LOAN_LEN, WORD};
 use crate::sync::clock::deadline;
 
 /// A block of shared memory for one message, to fill in place and send later. Dropping it sends nothing.
@@ -21,6 +22,17 @@ pub struct Loan {
     len: usize,
     /// The block is this handle's.
     core: Arc<Core>,
+}
+
+/// A loan that was not sent, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("the loan was not sent: {error}")]
+pub struct RefusedLoan<E> {
+    /// The loan, with what was written to it.
+    pub loan: Loan,
+    /// Why it was not sent.
+    #[source]
+    pub error: E,
 }
 
 impl Sender {
@@ -75,10 +87,66 @@ impl Sender {
     /// # Panics
     /// Panics if the loan is of another channel, or of a handle on it that was opened on its own.
     pub fn send_loan(&mut self, loan: Loan) -> Result<(), SendError> {
-        assert!(Arc::ptr_eq(&loan.core, &self.core()), "a loan of another channel, or of another handle on it");
+        self.check_own(&loan);
         let reservation = self.wait_until(None, |sender| sender.reserve_in_ring(LOAN_LEN))?;
         self.commit_block(reservation, loan.block, loan.len);
         Ok(())
+    }
+
+    /// As [`Sender::send_loan`], waiting at most `timeout`. The loan comes back with the error.
+    ///
+    /// # Errors
+    /// As [`Sender::send_loan`]; [`SendError::Stalled`] when the time is over.
+    ///
+    /// # Panics
+    /// As [`Sender::send_loan`].
+    pub fn send_loan_timeout(&mut self, loan: Loan, timeout: Duration) -> Result<(), RefusedLoan<SendError>> {
+        self.check_own(&loan);
+        let room = self.wait_until(Some(deadline(timeout)), |sender| sender.reserve_in_ring(LOAN_LEN));
+        self.commit_loan(loan, room)
+    }
+
+    /// Sends a loan of this channel if there is room now. The loan comes back with the error.
+    ///
+    /// ```
+    /// use tidegate::{Channel, channel::TrySendError};
+    ///
+    /// let channel = Channel::options().ring_bytes(1 << 16).create_anonymous()?;
+    /// let (mut sender, mut receiver) = (channel.sender()?, channel.receiver()?);
+    /// let mut image = sender.loan(100_000)?;
+    /// image.fill(7);
+    /// while sender.try_send(&[0; 1000]).is_ok() {}
+    /// let refused = sender.try_send_loan(image).unwrap_err();
+    /// assert_eq!(refused.error, TrySendError::Full);
+    /// while receiver.try_recv().is_ok() {}
+    /// sender.try_send_loan(refused.loan)?;
+    /// assert!(receiver.recv()?.iter().all(|&byte| byte == 7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Sender::try_send`].
+    ///
+    /// # Panics
+    /// As [`Sender::send_loan`].
+    pub fn try_send_loan(&mut self, loan: Loan) -> Result<(), RefusedLoan<TrySendError>> {
+        self.check_own(&loan);
+        let room = self.reserve_in_ring(LOAN_LEN);
+        self.commit_loan(loan, room)
+    }
+
+    fn check_own(&self, loan: &Loan) {
+        assert!(Arc::ptr_eq(&loan.core, &self.core()), "a loan of another channel, or of another handle on it");
+    }
+
+    fn commit_loan<E>(&mut self, loan: Loan, room: Result<Reservation, E>) -> Result<(), RefusedLoan<E>> {
+        match room {
+            Ok(reservation) => {
+                self.commit_block(reservation, loan.block, loan.len);
+                Ok(())
+            }
+            Err(error) => Err(RefusedLoan { loan, error }),
+        }
     }
 
     /// A free block, sweeping those of dead processes if there is none.
@@ -96,7 +164,10 @@ impl Sender {
             }
             taken = core.slab.take(word).map_err(|_| TrySendError::NoMemory { bytes: len })?;
         }
-        while taken.is_none() && core.when_full() == WhenFull::DropOldest && self.drop_oldest() {
+        // No more than there can be: where the oldest begins is a word that others may write.
+        let mut droppable = self.ring_bytes() / WORD;
+        while taken.is_none() && droppable > 0 && core.when_full() == WhenFull::DropOldest && self.drop_oldest() {
+            droppable -= 1;
             self.settle_claims();
             core.free_blocks_all_released();
             taken = core.slab.take(word).map_err(|_| TrySendError::NoMemory { bytes: len })?;

@@ -50,7 +50,7 @@ pub use claim::Claim;
 pub use error::{ChannelError, RecvError, ResizeError, SendBatchError, SendError, TryRecvError, TrySendError};
 pub use guard::Guard;
 pub use held::Held;
-pub use loan::Loan;
+pub use loan::{Loan, RefusedLoan};
 pub use options::{ChannelOptions, Order, Receivers, WhenFull};
 pub use receiver::Receiver;
 pub use resize::Resize;

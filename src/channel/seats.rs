@@ -16,6 +16,9 @@ use crate::shm::layout::RECEIVER_GONE;
 use crate::shm::participants::{Membership, Role};
 use crate::sync::wait::WaitPoint;
 
+/// Looks at a place that others change all the while. Whoever gives up leaves it to the next who looks for the dead.
+const SETTLE_ROUNDS_MAX: u32 = 1000;
+
 /// A receiver's seat; left on drop.
 #[derive(Debug)]
 pub(crate) struct Seat {
@@ -117,7 +120,8 @@ impl Core {
     fn settle_place(&self, dead: Option<u64>) {
         // Edge `seat-left`, reading end: of two that leave at once, each with this fence, one sees both seats left.
         fence(SeqCst);
-        loop {
+        // Each of these rounds but the last is another's change of the place: in good order, fewer than this.
+        for _ in 0..SETTLE_ROUNDS_MAX {
             let place = self.control.receiver.load(Acquire);
             // Edge `seat-taken`, reading end: a seat taken since changes the place, too, and the swap below fails.
             let seats = self.control.seats.iter().map(|seat| seat.load(Acquire));

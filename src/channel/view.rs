@@ -92,7 +92,7 @@ impl Channel {
     /// Messages committed and not yet released. By the time it is known it may be another number. With
     /// [`Order::Global`] and receivers that each get every message, one that came while claims were open counts these, too.
     pub fn len(&self) -> u64 {
-        self.view().lanes.iter().map(|lane| lane.sent_messages.saturating_sub(lane.received_messages)).sum()
+        total(self.view().lanes.iter().map(|lane| lane.sent_messages.saturating_sub(lane.received_messages)))
     }
 
     /// Bytes of the rings that attached senders write to: what can be committed and not yet released, headers and padding
@@ -107,16 +107,21 @@ impl Channel {
     }
 }
 
+/// The sum of what lanes say, of which any process may have made anything.
+fn total(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
+}
+
 impl ChannelView {
     /// Bytes committed and not yet released, headers and padding included.
     pub fn backlog_bytes(&self) -> u64 {
-        self.lanes.iter().map(LaneView::backlog_bytes).sum()
+        total(self.lanes.iter().map(LaneView::backlog_bytes))
     }
 
     /// Bytes of the rings that attached senders write to.
     pub fn ring_bytes(&self) -> u64 {
         let is_shared = self.order == Order::Global && self.lanes.iter().any(|lane| lane.sender_pid.is_some());
-        self.lanes.iter().filter(|lane| is_shared || lane.sender_pid.is_some()).map(|lane| lane.ring_bytes).sum()
+        total(self.lanes.iter().filter(|lane| is_shared || lane.sender_pid.is_some()).map(|lane| lane.ring_bytes))
     }
 }
 

@@ -4,9 +4,9 @@ use crate::prim::Ordering::{Relaxed, Release};
 use crate::prim::step;
 use crate::ring::layout::Lane;
 use crate::ring::lock::{Held, Holder};
-use crate::ring::producer::{Producer, Reservation, RingFull};
+use crate::ring::producer::{Producer, Reservation, RingFull, start};
 use crate::ring::taker::{Next, Walk, walk_frames};
-use crate::ring::word::{FrameHeader, WORD, frame_bytes};
+use crate::ring::word::{Cursor, FrameHeader, WORD, frame_bytes};
 use crate::ring::{Event, Readers, Ring, RingCorrupt, resize};
 use crate::shm::window::{Shared, Window};
 
@@ -161,13 +161,14 @@ impl Producer {
     fn refresh(&mut self, turn: &Held<'_>) -> Result<(), RingCorrupt> {
         let words = &self.lane.producing;
         // Edge `lane-locked`, by which the words are those of the last holder.
-        let walk = Walk::from_word(words.cursor.load(Relaxed), &self.classes)?;
+        let word = words.cursor.load(Relaxed);
+        let walk = Walk::from_word(word, &self.classes)?;
         (self.ring, self.position) = (walk.ring, walk.position);
         if self.readers == Readers::Each {
             // Consumers may stand behind a claim.
             self.settled = Some(settle(&self.lane, &self.area, &self.classes, turn)?);
         }
-        self.start = self.lane.rings[usize::from(walk.ring.class)].start.load(Relaxed);
+        self.start = start(&self.lane, Cursor::from_word(word));
         Ok(())
     }
 

@@ -67,6 +67,11 @@ impl Reservation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RingFull;
 
+/// Where the ring that the cursor is in began: no later than it stands, whatever a peer writes there.
+pub(super) fn start(lane: &Lane, cursor: Cursor) -> u64 {
+    lane.rings[usize::from(cursor.class)].start.load(Relaxed).min(cursor.position)
+}
+
 impl Producer {
     /// Takes over a lane that has a ring and no living producer: walks to the first uncommitted header.
     pub(crate) fn attach(
@@ -82,7 +87,7 @@ impl Producer {
             return Err(corrupt(cursor.to_word()));
         }
         let mut producer = Self {
-            start: lane.rings[usize::from(cursor.class)].start.load(Relaxed),
+            start: start(&lane, cursor),
             consumer_seen: 0,
             limit: 0,
             messages: lane.producing.messages.load(Relaxed),

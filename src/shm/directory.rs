@@ -82,6 +82,7 @@ impl HostDirectory {
         let _exclusive = self.lock()?;
         match self.open_file(name) {
             Ok(file) => {
+                identity(&file, &self.path.join(name))?;
                 if let Some(holder) = holders(&file, &self.path.join(name))?.into_iter().find(|(_, h)| h.is_alive()) {
                     return Err(ShmError::NameInUse { name: name.into(), pid: holder.1.pid });
                 }
@@ -244,6 +245,7 @@ impl HostDirectory {
             .map_err(|e| match e.raw_os_error() {
                 Some(libc::ENOENT) => self.not_found(name),
                 Some(libc::ELOOP) => ShmError::Untrusted { path: path.clone(), why: "it is a symbolic link".into() },
+                Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EINTR) => ShmError::os("open", e),
                 _ => ShmError::Untrusted { path: path.clone(), why: e.to_string() },
             })?;
         let found = file.metadata().map_err(|e| ShmError::os("fstat", e))?;

@@ -105,7 +105,7 @@ pub(crate) fn run(role: &str) {
         "receive_some" => receive_some(&channel),
         "receive_and_tell" => receive_and_tell(&channel),
         "sleep_with_receiver" => sleep_with_receiver(&channel),
-        other => crate::locking::run(other, &channel),
+        other => crate::soak::run(other, &channel, producer),
     }
 }
 
@@ -115,7 +115,7 @@ pub(crate) fn say(line: impl std::fmt::Display) {
 }
 
 /// True once the parent has closed our input.
-fn stop_flag() -> &'static AtomicBool {
+pub(crate) fn stop_flag() -> &'static AtomicBool {
     static STOP: AtomicBool = AtomicBool::new(false);
     std::thread::spawn(|| {
         let _ends_at_the_parents_close = std::io::stdin().read_to_end(&mut Vec::new());

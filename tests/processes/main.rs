@@ -7,6 +7,7 @@ mod message;
 mod ordering;
 mod resize;
 mod sharing;
+mod soak;
 mod waiting;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -67,6 +68,10 @@ fn main() {
                 locking::killed_and_stopped_contenders_hold_nobody_up,
             ),
             trial("a_forked_child_is_refused_and_frees_nothing", locking::a_forked_child_is_refused_and_frees_nothing),
+            trial(
+                "killed_and_stopped_at_random_they_lose_nothing",
+                soak::killed_and_stopped_at_random_they_lose_nothing,
+            ),
             trial("permits_of_the_killed_come_back", locking::permits_of_the_killed_come_back),
         ],
     );

@@ -1,0 +1,52 @@
+//! Shared memory, and files, that say anything: every call comes back, with a result or a typed error, and none panics.
+//!
+//! What is tried runs in a child process, this binary with a role, so that a crash and a hang are seen as such.
+
+mod bits;
+mod child;
+mod exercise;
+mod files;
+mod inputs;
+mod memory;
+mod scribbler;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() {
+    if let Ok(role) = std::env::var(child::ROLE) {
+        child::run(&role);
+        return;
+    }
+    // Names of channels stay apart from those of other tests and of the user.
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    let directory = tempfile::Builder::new().permissions(private).tempdir_in("/dev/shm").expect("/dev/shm");
+    // SAFETY: no other thread runs yet.
+    unsafe { std::env::set_var("TIDEGATE_DIR", directory.path()) };
+    let trial = |name: &str, test: fn()| {
+        Trial::test(name, move || {
+            test();
+            Ok::<(), Failed>(())
+        })
+    };
+    let mut trials = vec![
+        trial("a_name_files_bits_are_flipped", files::a_name_files_bits_are_flipped),
+        trial("what_stands_in_a_names_place_is_refused", files::what_stands_in_a_names_place_is_refused),
+        trial("any_bytes_are_read_as_a_trace_or_refused", inputs::any_bytes_are_read_as_a_trace_or_refused),
+        trial("any_bytes_are_read_as_a_model_or_refused", inputs::any_bytes_are_read_as_a_model_or_refused),
+    ];
+    for kind in exercise::KINDS {
+        let trial = |of: &str, role: &'static str| {
+            let role = format!("{role} {}", kind.name);
+            Trial::test(format!("{of}_{}", kind.name.replace('-', "_")), move || Ok(child::judge(&role)?))
+        };
+        trials.push(trial("every_bit_is_flipped_in", "flip"));
+        trials.push(trial("every_page_is_taken_from", "punch"));
+        trials.push(trial("another_process_scribbles_over", "scribbled"));
+    }
+    let mut arguments = Arguments::from_args();
+    // They sleep most of the time.
+    arguments.test_threads.get_or_insert(6);
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    drop(directory);
+    conclusion.exit();
+}
