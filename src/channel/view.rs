@@ -92,7 +92,7 @@ impl Channel {
     /// Messages committed and not yet released. By the time it is known it may be another number. With
     /// [`Order::Global`] and receivers that each get every message, one that came while claims were open counts these, too.
     pub fn len(&self) -> u64 {
-        total(self.view().lanes.iter().map(|lane| lane.sent_messages.saturating_sub(lane.received_messages)))
+        total(self.view().lanes.iter().map(LaneView::backlog_messages))
     }
 
     /// Bytes of the rings that attached senders write to: what can be committed and not yet released, headers and padding
@@ -126,6 +126,13 @@ impl ChannelView {
 }
 
 impl LaneView {
+    /// Messages committed and not yet released; with competing receivers, not yet taken. After a process was killed it may be
+    /// off by what that process had in hand, until the lane is empty.
+    pub fn backlog_messages(&self) -> u64 {
+        // Positions outlive a death between two stores, counters do not.
+        if self.backlog_bytes() == 0 { 0 } else { self.sent_messages.saturating_sub(self.received_messages) }
+    }
+
     /// Bytes committed and not yet released, headers and padding included.
     pub fn backlog_bytes(&self) -> u64 {
         self.sent_bytes.saturating_sub(self.received_bytes)

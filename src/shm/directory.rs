@@ -17,7 +17,7 @@ use crate::shm::name_file::{
     FIRST_RECORD, HOLDERS_MAX, Holder, NAME_FILE_BYTES, NAME_MAGIC, holders, identity, write_record,
 };
 use crate::shm::own_process::{ProcessToken, own_token};
-use crate::shm::process::{namespace, own_start_time};
+use crate::shm::process::{find_own_start_time, namespace};
 use crate::shm::segment::Segment;
 
 const NAME_BYTES_MAX: usize = 100;
@@ -170,11 +170,8 @@ impl HostDirectory {
             .find(|i| !taken.iter().any(|(index, h)| index == i && h.is_alive()))
             .ok_or(ShmError::TooManyParticipants { slots: HOLDERS_MAX as usize })?;
         let pid = std::process::id();
-        let start_time = own_start_time();
-        if start_time == 0 {
-            // Names lead to memory through /proc; without it nobody could open what is entered here.
-            return Err(ShmError::os("read /proc/self/stat", io::Error::from(io::ErrorKind::Unsupported)));
-        }
+        // Names lead to memory through /proc; without it nobody could open what is entered here.
+        let start_time = find_own_start_time().map_err(|e| ShmError::os("read /proc/self/stat", e))?;
         let descriptor = segment.as_fd().as_raw_fd() as u32;
         let holder = Holder { pid, descriptor, start_time, pid_namespace: namespace("pid") };
         write_record(file, index, holder).map_err(|e| self.write_error(name, e))?;

@@ -1,5 +1,8 @@
 //! What the kernel says about a process (`proc(5)`, `kill(2)`).
 
+use std::io;
+use std::path::Path;
+
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
@@ -26,12 +29,15 @@ fn is_no_process(pid: u32) -> bool {
 
 /// Start time of this process, clock ticks since boot; 0 where it cannot be told.
 pub(crate) fn own_start_time() -> u64 {
+    find_own_start_time().unwrap_or(0)
+}
+
+/// As [`own_start_time`], or why it cannot be told.
+pub(crate) fn find_own_start_time() -> io::Result<u64> {
     let pid = std::process::id();
-    if !proc_shows_this_namespace() {
-        return 0;
-    }
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok();
-    stat.and_then(|stat| Stat::parse(&stat)).map_or(0, |stat| stat.start_time)
+    let own = std::fs::read_link("/proc/self")?;
+    let stat = if is_pid(&own, pid) { std::fs::read(format!("/proc/{pid}/stat"))? } else { Vec::new() };
+    Stat::parse(&stat).map(|stat| stat.start_time).ok_or(io::ErrorKind::Unsupported.into())
 }
 
 /// A namespace that cannot be told.
@@ -49,8 +55,11 @@ pub(crate) fn namespace(kind: &str) -> u64 {
 
 /// Whether the numbers in `/proc` are those of this process's pid namespace.
 fn proc_shows_this_namespace() -> bool {
-    let own = std::fs::read_link("/proc/self").ok();
-    own.is_some_and(|target| target.as_os_str() == std::process::id().to_string().as_str())
+    std::fs::read_link("/proc/self").is_ok_and(|own| is_pid(&own, std::process::id()))
+}
+
+fn is_pid(link: &Path, pid: u32) -> bool {
+    link.as_os_str() == pid.to_string().as_str()
 }
 
 /// The fields of `/proc/PID/stat` that tell whether a process lives.

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::exercise::Kind;
-use crate::{bits, scribbler};
+use crate::{bits, exhaustion, scribbler};
 
 /// Environment variable that makes this binary a child.
 pub(crate) const ROLE: &str = "TIDEGATE_TEST_ROLE";
@@ -21,6 +21,9 @@ pub(crate) fn is_whole_form() -> bool {
 /// What a child does, by role.
 pub(crate) fn run(role: &str) {
     let (role, kind) = role.split_once(' ').expect("ROLE KIND");
+    if role == "limit" {
+        return exhaustion::run(kind);
+    }
     let kind = Kind::named(kind);
     match role {
         "flip" => bits::flip(kind),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use tidegate::channel::ChannelError;
 use tidegate::{Channel, Host, ShmError, ShmMutex};
 
-fn directory() -> PathBuf {
+pub(crate) fn directory() -> PathBuf {
     std::env::var_os("TIDEGATE_DIR").expect("set by main").into()
 }
 

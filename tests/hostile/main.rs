@@ -5,6 +5,7 @@
 mod bits;
 mod child;
 mod exercise;
+mod exhaustion;
 mod files;
 mod inputs;
 mod memory;
@@ -43,6 +44,15 @@ fn main() {
         trials.push(trial("every_page_is_taken_from", "punch"));
         trials.push(trial("another_process_scribbles_over", "scribbled"));
     }
+    let limit = |name: &str, of: &'static str| Trial::test(name, move || Ok(child::judge(&format!("limit {of}"))?));
+    let is_ignored = !exhaustion::has_privileges();
+    trials.extend([
+        limit("descriptors_run_out", "descriptors"),
+        limit("address_space_runs_out", "mappings"),
+        limit("the_directory_of_names_is_full", "space").with_ignored_flag(is_ignored),
+        Trial::test("another_user_is_refused", || Ok(exhaustion::another_user_is_refused()?))
+            .with_ignored_flag(is_ignored),
+    ]);
     let mut arguments = Arguments::from_args();
     // They sleep most of the time.
     arguments.test_threads.get_or_insert(6);

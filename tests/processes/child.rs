@@ -103,9 +103,10 @@ pub(crate) fn run(role: &str) {
         "send_then_claim" => send_then_claim(&channel, producer),
         "receive" => receive(&channel),
         "receive_some" => receive_some(&channel),
+        "receive_any" => receive_any(&channel),
         "receive_and_tell" => receive_and_tell(&channel),
         "sleep_with_receiver" => sleep_with_receiver(&channel),
-        other => crate::soak::run(other, &channel, producer),
+        other => crate::stopping::run(other, &channel, producer),
     }
 }
 
@@ -206,6 +207,18 @@ fn receive_some(channel: &str) {
     }
     let in_hand = receiver.recv().expect("message");
     assert_eq!(message::check(&in_hand).1, 10);
+    say("ready");
+    wait_for_stop();
+}
+
+/// Receives ten messages of any senders, takes an eleventh in hand, and sleeps with it.
+fn receive_any(channel: &str) {
+    let channel = Channel::open(channel).expect("open");
+    let mut receiver = channel.receiver().expect("receiver");
+    for _ in 0..10 {
+        message::check(&receiver.recv().expect("message"));
+    }
+    let _in_hand = receiver.recv().expect("message");
     say("ready");
     wait_for_stop();
 }

@@ -1,6 +1,7 @@
 //! Promises about processes, tested with processes: each child is this binary, started again with a role.
 
 mod child;
+mod crowd;
 mod death;
 mod locking;
 mod message;
@@ -8,6 +9,7 @@ mod ordering;
 mod resize;
 mod sharing;
 mod soak;
+mod stopping;
 mod waiting;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -72,6 +74,18 @@ fn main() {
                 "killed_and_stopped_at_random_they_lose_nothing",
                 soak::killed_and_stopped_at_random_they_lose_nothing,
             ),
+            trial("a_stopped_senders_claim_keeps_its_place", stopping::a_stopped_senders_claim_keeps_its_place),
+            trial(
+                "a_stopped_receiver_keeps_what_it_has_in_hand",
+                stopping::a_stopped_receiver_keeps_what_it_has_in_hand,
+            ),
+            trial("a_stopped_sender_keeps_its_loans", stopping::a_stopped_sender_keeps_its_loans),
+            trial("a_stopped_follower_misses_nothing", stopping::a_stopped_follower_misses_nothing),
+            trial(
+                "sixty_four_senders_find_a_dead_receiver_at_once",
+                crowd::sixty_four_senders_find_a_dead_receiver_at_once,
+            ),
+            trial("sixty_four_waiters_find_a_dead_owner_at_once", crowd::sixty_four_waiters_find_a_dead_owner_at_once),
             trial("permits_of_the_killed_come_back", locking::permits_of_the_killed_come_back),
         ],
     );

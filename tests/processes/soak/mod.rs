@@ -132,7 +132,7 @@ fn soak(round: u64) -> (u64, u64) {
         let _noted_too = worker.process.finish();
     });
     worker::receive_what_is_left(&channel, &name, next_number);
-    assert!(channel.is_empty(), "{} messages are left", channel.len());
+    assert!(channel.is_empty(), "round {round}, {receivers:?} {order:?}: {} messages are left", channel.len());
     let mut sender = channel.sender().expect("sender");
     let receiver = channel.receiver().expect("receiver");
     let blocks: Result<Vec<_>, _> = (0..BLOCKS).map(|_| sender.loan_timeout(1, Duration::from_secs(5))).collect();
