@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::exercise::Kind;
+use crate::exercise::KINDS;
 use crate::{bits, exhaustion, scribbler};
 
 /// Environment variable that makes this binary a child.
@@ -24,7 +24,7 @@ pub(crate) fn run(role: &str) {
     if role == "limit" {
         return exhaustion::run(kind);
     }
-    let kind = Kind::named(kind);
+    let kind = KINDS.into_iter().find(|known| known.name == kind).expect("a kind of that name");
     match role {
         "flip" => bits::flip(kind),
         "punch" => bits::punch(kind),

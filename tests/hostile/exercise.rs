@@ -29,10 +29,6 @@ fn base() -> ChannelOptions {
 }
 
 impl Kind {
-    pub(crate) fn named(name: &str) -> Self {
-        KINDS.into_iter().find(|kind| kind.name == name).expect("a kind of that name")
-    }
-
     /// Makes one under `name`, with something going on in it.
     pub(crate) fn make(self, name: &str) -> Thing {
         match self.name {
@@ -118,7 +114,7 @@ impl Thing {
 fn send(sender: &mut Sender) {
     let _any = sender.try_send(b"short");
     let _any = sender.send_timeout(&[1; 700], SHORT);
-    let _any = sender.send_batch_timeout(&[[2; 30]; 5], SHORT);
+    let _any = sender.send_batch_timeout([[2; 30]; 5], SHORT);
     let _any = sender.try_claim(90).map(tidegate::Claim::abort);
     let _any = sender.try_claim(90).map(|claim| claim.commit_len(10));
     let _any = sender.send_timeout(&[3; 19_000], SHORT);

@@ -13,7 +13,7 @@ pub(crate) fn read_trace(bytes: &[u8]) -> Option<usize> {
 pub(crate) fn framed(bytes: &[u8]) -> Vec<u8> {
     let mut trace = Vec::new();
     let header = TraceHeader { channel: "any".into(), tick_ns: 1, began_unix_ns: 1 };
-    drop(TraceWriter::new(&mut trace, &header).expect("a vector takes it"));
+    TraceWriter::new(&mut trace, &header).expect("a vector takes it");
     for body in bytes.split(|&byte| byte == 0xff) {
         trace.extend_from_slice(&(body.len() as u32).to_le_bytes());
         trace.extend_from_slice(&crc32fast::hash(body).to_le_bytes());
@@ -63,7 +63,6 @@ pub(crate) fn any_bytes_are_read_as_a_trace_or_refused() {
     let mut sampler = tidegate::telemetry::Sampler::new(&channel);
     let samples: Vec<_> = (0..4).map(|_| sampler.sample()).collect();
     samples.iter().for_each(|sample| writer.append(sample).expect("a vector takes it"));
-    drop(writer);
     assert_eq!(read_trace(&trace), Some(4));
     // What `framed` makes frames of.
     let bodies: Vec<_> = samples.iter().map(|sample| postcard::to_stdvec(sample).expect("a sample")).collect();

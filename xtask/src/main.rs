@@ -2,6 +2,7 @@
 //! is measured.
 
 mod paths;
+mod trials;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -10,6 +11,9 @@ const USAGE: &str = "\
 usage: cargo xtask test
        cargo xtask bench NAME [ARGUMENTS]
        cargo xtask crash-matrix [--json] [SCENARIO]  kills processes at every step of the protocols
+       cargo xtask soak [SECONDS]       kills and stops eight processes at random (default: 600)
+       cargo xtask sanitize [FILTER]    hostile memory under AddressSanitizer (needs a nightly toolchain)
+       cargo xtask fuzz TARGET [SECONDS]  open_segment, receive, read_trace or read_model (default: 60; needs cargo-fuzz)
        cargo xtask paths [--update]     counts the instructions of sending and receiving (needs valgrind)
 
 benchmarks (NAME --help tells their arguments):
@@ -17,12 +21,52 @@ benchmarks (NAME --help tells their arguments):
   locks  Tidegate's mutex in each way of waiting beside others, as ratios to the best of these
   peers  Tidegate beside other channels, as ratios to Tidegate";
 
+/// What a step needs and not every machine has.
+struct Tool {
+    name: &'static str,
+    is_there: fn() -> bool,
+}
+
+/// A part of `cargo xtask test`.
+struct Step {
+    name: &'static str,
+    needs: Option<Tool>,
+    /// Yields its exit code.
+    run: fn() -> u8,
+}
+
+const fn step(name: &'static str, run: fn() -> u8) -> Step {
+    Step { name, needs: None, run }
+}
+
 /// What `cargo xtask test` runs, in order.
-const TESTS: &[(&str, &[&str])] = &[
-    ("tests of every crate", &["test", "--workspace", "--all-targets"]),
-    ("documentation examples", &["test", "--workspace", "--doc"]),
-    ("a hundred million messages", &["test", "--release", "--package", "tidegate", "--test", "long"]),
+const STEPS: &[Step] = &[
+    step("tests of every crate", || cargo(Cargo::Own, &["test", "--workspace", "--all-targets"], &[])),
+    step("documentation examples", || cargo(Cargo::Own, &["test", "--workspace", "--doc"], &[])),
+    step("a hundred million messages", || cargo(Cargo::Own, LONG, &[])),
+    step("models of the protocols: tests/loom", || cargo(Cargo::Own, MODELS, &[("RUSTFLAGS", "--cfg loom")])),
+    step("a death at every step: cargo xtask crash-matrix", || trials::crash_matrix(&[])),
+    step("deaths at random: cargo xtask soak 60", || trials::soak("60")),
+    Step {
+        name: "hostile memory under AddressSanitizer: cargo xtask sanitize",
+        needs: Some(Tool { name: "nightly toolchain", is_there: trials::has_nightly }),
+        run: || trials::sanitize(&["--skip", "every_bit"]),
+    },
+    Step {
+        name: "fuzzers compile: cargo xtask fuzz",
+        needs: Some(Tool { name: "C++ compiler", is_there: trials::can_check_fuzzers }),
+        run: trials::check_fuzzers,
+    },
+    Step {
+        name: "instructions of sending and receiving: cargo xtask paths",
+        needs: Some(Tool { name: "valgrind", is_there: paths::can_count }),
+        run: || check_paths(false),
+    },
 ];
+
+const LONG: &[&str] = &["test", "--release", "--package", "tidegate", "--test", "long"];
+const MODELS: &[&str] =
+    &["test", "--release", "--package", "tidegate", "--test", "loom", "--target-dir", "target/loom"];
 
 /// Benchmarks by name, and the manifest of each one's crate from the project's root.
 const BENCHES: &[(&str, &str)] =
@@ -33,9 +77,14 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["test"] => test(),
-        ["paths"] => check_paths(false),
-        ["paths", "--update"] => check_paths(true),
-        ["crash-matrix", arguments @ ..] => crash_matrix(arguments).into(),
+        ["paths"] => check_paths(false).into(),
+        ["paths", "--update"] => check_paths(true).into(),
+        ["crash-matrix", arguments @ ..] => trials::crash_matrix(arguments).into(),
+        ["soak"] => trials::soak("600").into(),
+        ["soak", seconds] => trials::soak(seconds).into(),
+        ["sanitize", filter @ ..] => trials::sanitize(filter).into(),
+        ["fuzz", target] => trials::fuzz(target, "60").into(),
+        ["fuzz", target, seconds] => trials::fuzz(target, seconds).into(),
         ["bench", name, arguments @ ..] => bench(name, arguments),
         _ => usage(),
     }
@@ -47,47 +96,30 @@ fn usage() -> ExitCode {
 }
 
 fn test() -> ExitCode {
-    for (name, arguments) in TESTS {
-        eprintln!("== {name}: cargo {}", arguments.join(" "));
-        let code = cargo(arguments, None);
+    for step in STEPS {
+        if let Some(missing) = step.needs.as_ref().filter(|tool| !(tool.is_there)()) {
+            eprintln!("== {}: not run, there is no {}", step.name, missing.name);
+            continue;
+        }
+        eprintln!("== {}", step.name);
+        let code = (step.run)();
         if code != 0 {
             return code.into();
         }
     }
-    eprintln!("== models of the protocols: tests/loom");
-    let models = ["test", "--release", "--package", "tidegate", "--test", "loom", "--target-dir", "target/loom"];
-    let code = cargo(&models, Some("--cfg loom"));
-    if code != 0 {
-        return code.into();
-    }
-    eprintln!("== a death at every step: cargo xtask crash-matrix");
-    let code = crash_matrix(&[]);
-    if code != 0 {
-        return code.into();
-    }
-    if paths::can_count() {
-        eprintln!("== instructions of sending and receiving: cargo xtask paths");
-        return check_paths(false);
-    }
-    if std::env::var_os("CI").is_some() {
+    if std::env::var_os("CI").is_some() && !paths::can_count() {
         eprintln!("valgrind is missing: it counts the instructions of sending and receiving");
         return ExitCode::FAILURE;
     }
-    eprintln!("== instructions of sending and receiving: not counted, valgrind is missing");
     ExitCode::SUCCESS
 }
 
-fn crash_matrix(arguments: &[&str]) -> u8 {
-    let run = ["test", "--release", "--package", "tidegate", "--test", "crash", "--target-dir", "target/crash", "--"];
-    cargo(&[&run, arguments].concat(), Some("--cfg failpoints"))
-}
-
-fn check_paths(update: bool) -> ExitCode {
+fn check_paths(update: bool) -> u8 {
     match paths::run(update) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             eprintln!("{error}");
-            ExitCode::FAILURE
+            1
         }
     }
 }
@@ -99,15 +131,27 @@ fn bench(name: &str, arguments: &[&str]) -> ExitCode {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(manifest);
     let manifest = manifest.to_string_lossy();
     let run = ["run", "--release", "--manifest-path", &manifest, "--bin", name, "--"];
-    cargo(&[&run, arguments].concat(), None).into()
+    cargo(Cargo::Own, &[&run, arguments].concat(), &[]).into()
 }
 
-/// Runs cargo and yields its exit code, or 1 if it has none.
-fn cargo(arguments: &[&str], rustflags: Option<&str>) -> u8 {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(arguments);
-    if let Some(flags) = rustflags {
-        command.env("RUSTFLAGS", flags);
-    }
+/// Which toolchain's cargo.
+enum Cargo {
+    /// The one that runs this.
+    Own,
+    Nightly,
+}
+
+/// Runs cargo with these variables set and yields its exit code, or 1 if it has none.
+fn cargo(which: Cargo, arguments: &[&str], variables: &[(&str, &str)]) -> u8 {
+    let mut command = match which {
+        Cargo::Own => Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())),
+        Cargo::Nightly => {
+            let mut command = Command::new("rustup");
+            // Else it is the toolchain that runs this.
+            command.args(["run", "nightly", "cargo"]).env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN");
+            command
+        }
+    };
+    command.args(arguments).envs(variables.iter().copied());
     command.status().ok().and_then(|status| status.code()).map_or(1, |code| u8::try_from(code).unwrap_or(1))
 }

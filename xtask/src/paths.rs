@@ -24,7 +24,11 @@ pub(crate) fn can_count() -> bool {
 
 /// Counts, prints beside what is on record, and fails where a path has grown. `update` writes the record instead.
 pub(crate) fn run(update: bool) -> Result<(), String> {
-    let built = crate::cargo(&["build", "--release", "--package", "tidegate-benches", "--bin", "paths"], None);
+    let built = crate::cargo(
+        crate::Cargo::Own,
+        &["build", "--release", "--package", "tidegate-benches", "--bin", "paths"],
+        &[],
+    );
     if built != 0 {
         return Err("the paths cannot be built".into());
     }

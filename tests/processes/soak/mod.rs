@@ -100,7 +100,7 @@ fn soak(round: u64) -> (u64, u64) {
     std::fs::create_dir(notes(&name)).expect("a directory for notes");
     let channel = options().receivers(receivers).order(order).create(&name).expect("create");
     let mut ledger = Ledger::new(receivers, order);
-    let (mut random, mut kills) = (mix(round + u64::from(std::process::id()) << 20), 0);
+    let (mut random, mut kills) = (mix(round + (u64::from(std::process::id()) << 20)), 0);
     let mut workers: Vec<_> = (0..PROCESSES).map(|number| Worker::start(&name, number < receiving, number)).collect();
     let mut next_number = PROCESSES;
     let end = Instant::now() + ROUND;
