@@ -111,7 +111,7 @@ impl Sender {
     /// ```
     /// use tidegate::{Channel, channel::TrySendError};
     ///
-    /// let channel = Channel::options().ring_bytes(1 << 16).create_anonymous()?;
+    /// let channel = Channel::options().message_bytes_max(100_000).create_anonymous()?;
     /// let (mut sender, mut receiver) = (channel.sender()?, channel.receiver()?);
     /// let mut image = sender.loan(100_000)?;
     /// image.fill(7);
