@@ -11,7 +11,7 @@ use tidegate::channel::ChannelError;
 use tidegate::{AsyncReceiver, Channel, Host, ShmError, ShmMutex, ShmSemaphore};
 
 use crate::child::{judge, say};
-use crate::files::directory;
+use crate::files::{self, directory};
 
 const NOBODY: u32 = 65_534;
 const OF_ROOT: &str = "of-root";
@@ -22,6 +22,7 @@ pub(crate) fn run(of: &str) {
         have_own_directory(of);
     }
     match of {
+        "names" => files::what_stands_in_a_names_place_is_refused(),
         "descriptors" => of_descriptors(),
         "mappings" => of_mappings(),
         "space" => of_space(),

@@ -31,7 +31,6 @@ fn main() {
     };
     let mut trials = vec![
         trial("a_name_files_bits_are_flipped", files::a_name_files_bits_are_flipped),
-        trial("what_stands_in_a_names_place_is_refused", files::what_stands_in_a_names_place_is_refused),
         trial("any_bytes_are_read_as_a_trace_or_refused", inputs::any_bytes_are_read_as_a_trace_or_refused),
         trial("any_bytes_are_read_as_a_model_or_refused", inputs::any_bytes_are_read_as_a_model_or_refused),
     ];
@@ -47,6 +46,7 @@ fn main() {
     let limit = |name: &str, of: &'static str| Trial::test(name, move || Ok(child::judge(&format!("limit {of}"))?));
     let is_ignored = !exhaustion::has_privileges();
     trials.extend([
+        limit("what_stands_in_a_names_place_is_refused", "names"),
         limit("descriptors_run_out", "descriptors"),
         limit("address_space_runs_out", "mappings"),
         limit("the_directory_of_names_is_full", "space").with_ignored_flag(is_ignored),

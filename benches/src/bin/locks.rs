@@ -16,6 +16,7 @@ fn main() -> anyhow::Result<()> {
     if let Some(role) = options.role::<Role>()? {
         return role.run();
     }
+    anyhow::ensure!(options.plot().is_none(), "this benchmark draws no picture: leave --plot out");
     let window = Duration::from_millis(if options.quick() { 25 } else { 100 });
     let (machine, calibration) = (Machine::here(), Calibration::here());
     let mut cells: Vec<(Cell, Vec<Figures>)> = cells(&options);
