@@ -49,7 +49,7 @@ impl Core {
     /// left that to the senders.
     pub(crate) fn free_released(&self, lane: usize) -> Result<(), ShmError> {
         // Edge `released`, reading end: the receivers' reading is over.
-        let released = resize::released(&*self.lane(lane)?, self.readers()).position;
+        let released = resize::released(&self.lane(lane)?, self.readers()).position;
         let passed = in_flight(lane, 0)..in_flight(lane, released);
         self.free_blocks(|owner| passed.contains(&owner));
         Ok(())

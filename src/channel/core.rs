@@ -181,8 +181,9 @@ impl Core {
         used.min(u64::from(self.geometry.lanes_max)) as usize
     }
 
-    pub(crate) fn lane(&self, lane: usize) -> Result<Shared<Lane>, ShmError> {
-        words_at(&self.segment, layout::lane_offset(lane))
+    pub(crate) fn lane(&self, lane: usize) -> Result<Lane, ShmError> {
+        let sides = words_at(&self.segment, layout::sides_offset(self.geometry, lane))?;
+        Ok(Lane::new(words_at(&self.segment, layout::lane_offset(lane))?, sides))
     }
 
     /// Where the waits of the receiver in `seat` are booked.
@@ -212,7 +213,7 @@ impl Core {
 
     /// Where the sender of `lane` waits.
     pub(crate) fn sender_wait(&self, lane: usize) -> Result<Shared<WaitPoint>, ShmError> {
-        words_at(&self.segment, layout::sender_wait_offset(lane))
+        words_at(&self.segment, layout::sender_wait_offset(self.geometry, lane))
     }
 
     /// Wakes the senders that wait, for a block perhaps.

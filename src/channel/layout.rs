@@ -4,13 +4,15 @@
 //! 20 KiB   ControlWords   who receives, how to wait, how many lanes
 //!  +512    WaitPoint      one a seat: the first receiver's, on which all sleep, and what the others' waits cost
 //!   +9 KiB SlabWords      who has which block
-//! 36 KiB   lanes          a Lane and the WaitPoint of its sender, 3,584 bytes each
+//! 36 KiB   lanes          LaneWords, 896 bytes each
+//! ...      lane waits     the WaitPoint of each lane's sender, from a page's beginning
+//! ...      sides          the consumers' words of each lane
 //! ...      lane areas     aligned to 64 KiB, 2^(class_max + 1) bytes a lane
 //! ...      blocks         aligned to 64 KiB, for payloads that are too long for a ring
 //! ```
 
 use crate::channel::slab::{self, BLOCKS_MAX, SlabWords};
-use crate::ring::layout::Lane;
+use crate::ring::layout::{LaneWords, Sides};
 use crate::shm::header::Geometry;
 use crate::shm::layout::{ControlWords, Header, PARTICIPANTS_MAX, Participant, SEATS, UPPER_OFFSET, abi_hash};
 use crate::sync::wait::WaitPoint;
@@ -21,7 +23,9 @@ const RECEIVER_WAITS_OFFSET: usize = CONTROL_OFFSET + 512;
 /// Offset of the [`SlabWords`].
 pub(crate) const SLAB_OFFSET: usize = CONTROL_OFFSET + 9 * 1024;
 const LANES_OFFSET: usize = CONTROL_OFFSET + 4 * 4096;
-const LANE_STRIDE: usize = size_of::<Lane>() + size_of::<WaitPoint>();
+/// No part of a segment that only senders write shares a page with one that receivers write, also where pages are larger than
+/// 4 KiB.
+const PART_ALIGN: usize = 1 << 14;
 
 /// What both sides must agree on to share a segment.
 pub(crate) const ABI_HASH: u64 = abi_hash(&[
@@ -34,28 +38,39 @@ pub(crate) const ABI_HASH: u64 = abi_hash(&[
     SLAB_OFFSET,
     BLOCKS_MAX,
     LANES_OFFSET,
-    size_of::<Lane>(),
+    size_of::<LaneWords>(),
+    size_of::<Sides>(),
     size_of::<WaitPoint>(),
 ]);
 
 const _: () = assert!(size_of::<ControlWords>() <= RECEIVER_WAITS_OFFSET - CONTROL_OFFSET);
 const _: () = assert!(RECEIVER_WAITS_OFFSET + SEATS * size_of::<WaitPoint>() <= SLAB_OFFSET);
 const _: () = assert!(SLAB_OFFSET + size_of::<SlabWords>() <= LANES_OFFSET);
-const _: () = assert!(LANE_STRIDE == 3584);
+const _: () = assert!(LANES_OFFSET.is_multiple_of(4096));
 
 /// Offset of the [`WaitPoint`] of the receiver in `seat`, or of the only one in seat 0.
 pub(crate) fn receiver_wait_offset(seat: usize) -> usize {
     RECEIVER_WAITS_OFFSET + seat * size_of::<WaitPoint>()
 }
 
-/// Offset of the [`Lane`] of `lane`.
+/// Offset of the [`LaneWords`] of `lane`.
 pub(crate) fn lane_offset(lane: usize) -> usize {
-    LANES_OFFSET + lane * LANE_STRIDE
+    LANES_OFFSET + lane * size_of::<LaneWords>()
+}
+
+/// Where the lanes' words end.
+fn lanes_end(geometry: Geometry) -> usize {
+    lane_offset(geometry.lanes_max as usize).next_multiple_of(PART_ALIGN)
 }
 
 /// Offset of the [`WaitPoint`] of the sender of `lane`.
-pub(crate) fn sender_wait_offset(lane: usize) -> usize {
-    lane_offset(lane) + size_of::<Lane>()
+pub(crate) fn sender_wait_offset(geometry: Geometry, lane: usize) -> usize {
+    lanes_end(geometry) + lane * size_of::<WaitPoint>()
+}
+
+/// Offset of the [`Sides`] of `lane`.
+pub(crate) fn sides_offset(geometry: Geometry, lane: usize) -> usize {
+    sender_wait_offset(geometry, geometry.lanes_max as usize) + lane * size_of::<Sides>()
 }
 
 /// Bytes of one lane's area.
@@ -65,7 +80,7 @@ pub(crate) fn area_bytes(geometry: Geometry) -> usize {
 
 /// Offset of the area of `lane`.
 pub(crate) fn area_offset(geometry: Geometry, lane: usize) -> usize {
-    let words = lane_offset(geometry.lanes_max as usize).next_multiple_of(1 << 16);
+    let words = sides_offset(geometry, geometry.lanes_max as usize).next_multiple_of(1 << 16);
     words + lane * area_bytes(geometry)
 }
 

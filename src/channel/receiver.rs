@@ -54,7 +54,7 @@ pub struct Receiver {
 /// A sender, by its number.
 #[derive(Debug)]
 struct KnownSender {
-    words: Shared<Lane>,
+    words: Lane,
     /// The death that was told last, or had come before this receiver.
     death_told: u64,
 }

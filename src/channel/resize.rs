@@ -66,7 +66,7 @@ impl Channel {
         }
         let lock = self.core.lock_structure()?;
         for lane in 0..self.core.ring_lanes() {
-            if !resize::is_offered(&*self.core.lane(lane)?) {
+            if !resize::is_offered(&self.core.lane(lane)?) {
                 reclaim_lane(&self.core, &lock, lane)?;
             }
         }

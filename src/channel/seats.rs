@@ -50,7 +50,7 @@ impl Seat {
                     seat.store(place::closing(membership.word()), Release);
                     step("seat.closed_before_joining");
                     for lane in 0..core.lanes_used() {
-                        followers::join(&*core.lane(lane)?, number);
+                        followers::join(&core.lane(lane)?, number);
                     }
                 }
                 // Edge `seat-taken`, writing end: to whoever settles the receivers' place.

@@ -31,7 +31,7 @@ pub struct Sender {
     /// Where the senders share a lane: this one of its producers.
     pub(super) claimant: Option<Claimant>,
     /// The words that are this sender's alone.
-    pub(super) lane: Shared<Lane>,
+    pub(super) lane: Lane,
     /// The lane that its messages are in.
     pub(super) ring_lane: usize,
     /// Where its waits are booked.

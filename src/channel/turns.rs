@@ -11,7 +11,6 @@ use crate::ring::claims::{give_up_of, settle};
 use crate::ring::layout::Lane;
 use crate::ring::lock::{Held, Holder};
 use crate::shm::error::ShmError;
-use crate::shm::window::Shared;
 
 /// The lane that all share.
 const SHARED: usize = 0;
@@ -105,7 +104,7 @@ impl Core {
     }
 
     /// The sender that is at the shared lane, if it is dead.
-    fn dead_at(&self, words: &Shared<Lane>) -> Result<Option<Holder>, ShmError> {
+    fn dead_at(&self, words: &Lane) -> Result<Option<Holder>, ShmError> {
         for number in 0..self.lanes_used() {
             let holder = Holder::Sender(number as u8);
             if words.producing.lock.is_held_by(holder) {

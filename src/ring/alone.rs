@@ -10,7 +10,7 @@ use crate::ring::layout::Lane;
 use crate::ring::lock::{Held, Holder};
 use crate::ring::taker::{Next, Taker, Walk, collect, done, give_back_of, walk_frames};
 use crate::ring::word::{Cursor, FrameHeader};
-use crate::shm::window::{Shared, Window};
+use crate::shm::window::Window;
 use crate::sync::fences;
 
 /// Bits of [`crate::ring::layout::Shape::sole`]: the seat of who is alone, and 1; or 0 if the lane is shared.
@@ -46,7 +46,7 @@ pub(crate) enum Look {
 impl Alone {
     /// Goes on where the last one that was alone has released; `None` if the lane is another's, or shared.
     pub(crate) fn attach(
-        lane: &Shared<Lane>,
+        lane: &Lane,
         area: &Window,
         classes: &std::ops::RangeInclusive<u8>,
         seat: u8,

@@ -14,7 +14,7 @@ use crate::ring::producer::{Producer, Reservation};
 use crate::ring::word::FrameHeader;
 use crate::ring::{Readers, WhenFull};
 use crate::shm::segment::Segment;
-use crate::shm::window::{Shared, Window};
+use crate::shm::window::Window;
 
 /// Steps of the scripts, of which all are tried.
 const STEPS: u32 = 5;
@@ -56,7 +56,7 @@ struct Sender {
 }
 
 struct World {
-    lane: Shared<Lane>,
+    lane: Lane,
     area: Window,
     senders: [Option<Sender>; 2],
     consumer: Option<Consumer>,

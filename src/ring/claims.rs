@@ -8,12 +8,12 @@ use crate::ring::producer::{Producer, Reservation, RingFull, start};
 use crate::ring::taker::{Next, Walk, walk_frames};
 use crate::ring::word::{Cursor, FrameHeader, WORD, frame_bytes};
 use crate::ring::{Event, Readers, Ring, RingCorrupt, resize};
-use crate::shm::window::{Shared, Window};
+use crate::shm::window::Window;
 
 /// One of the producers of a lane that they share.
 #[derive(Debug)]
 pub(crate) struct Claimant {
-    lane: Shared<Lane>,
+    lane: Lane,
     area: Window,
     number: u8,
     /// What it has claimed and neither committed nor given up.
@@ -28,7 +28,7 @@ struct Claimed {
 }
 
 impl Claimant {
-    pub(crate) fn new(lane: Shared<Lane>, area: Window, number: u8) -> Self {
+    pub(crate) fn new(lane: Lane, area: Window, number: u8) -> Self {
         Self { lane, area, number, open: None }
     }
 

@@ -6,7 +6,7 @@ use crate::ring::followers::HELD;
 use crate::ring::layout::{Lane, SEATS, Side};
 use crate::ring::word::{Cursor, FrameHeader, LOAN_LEN, POSITION_END, WORD, frame_bytes};
 use crate::ring::{Ring, RingCorrupt};
-use crate::shm::window::{Shared, Window};
+use crate::shm::window::Window;
 
 /// [`Consumer::attach`]: by the words of the one that is alone.
 pub(super) const ALONE: u8 = SEATS as u8;
@@ -23,7 +23,7 @@ const HOPS_MAX: u32 = 64;
 /// The one consumer of a lane, one of those that each get every frame, or one that is alone among those that may compete.
 #[derive(Debug)]
 pub(crate) struct Consumer {
-    pub(super) lane: Shared<Lane>,
+    pub(super) lane: Lane,
     /// Whose words of the lane are this consumer's: those of a seat, or [`ALONE`].
     seat: usize,
     pub(super) area: Window,
@@ -152,7 +152,7 @@ fn side(lane: &Lane, seat: usize) -> &Side {
 impl Consumer {
     /// Goes on where the last consumer in that seat has released, or where it joined. Seats are less than [`SEATS`].
     pub(crate) fn attach(
-        lane: Shared<Lane>,
+        lane: Lane,
         area: Window,
         classes: std::ops::RangeInclusive<u8>,
         seat: u8,

@@ -12,7 +12,7 @@ use crate::ring::resize::{self, Offered};
 use crate::ring::taker::collect;
 use crate::ring::{Readers, WhenFull};
 use crate::shm::segment::Segment;
-use crate::shm::window::{Shared, Window};
+use crate::shm::window::Window;
 
 pub(super) const CLASSES: std::ops::RangeInclusive<u8> = 6..=8;
 const AREA_OFFSET: usize = 1024;
@@ -56,7 +56,7 @@ fn script(seed: u64) -> Vec<Step> {
 
 /// A lane, who uses it now, and what must come of it.
 struct World {
-    lane: Shared<Lane>,
+    lane: Lane,
     area: Window,
     producer: Option<Producer>,
     consumer: Option<Consumer>,
@@ -213,10 +213,10 @@ fn kill_at_every_store(segment: &Arc<Segment>, script: &[Step]) -> u64 {
 }
 
 /// A lane that has its first ring, in memory that was cleared; `is_shared` says whether producers share it.
-pub(super) fn lane_in(segment: &Arc<Segment>, is_shared: bool) -> (Shared<Lane>, Window) {
+pub(super) fn lane_in(segment: &Arc<Segment>, is_shared: bool) -> (Lane, Window) {
     // SAFETY: nobody else uses the segment.
     unsafe { segment.base().write_bytes(0, AREA_OFFSET + (2 << CLASSES.end())) };
-    let lane: Shared<Lane> = Shared::at(segment, 0).unwrap();
+    let lane = Lane::at(segment, 0).unwrap();
     let area = Window::at(segment, AREA_OFFSET, 2 << CLASSES.end()).unwrap();
     resize::found(&lane, *CLASSES.start(), Readers::One, is_shared);
     (lane, area)

@@ -10,14 +10,14 @@ use crate::ring::resize;
 use crate::ring::word::{Cursor, FrameHeader, POSITION_END};
 use crate::ring::{Readers, Ring, WhenFull};
 use crate::shm::segment::Segment;
-use crate::shm::window::{Shared, Window};
+use crate::shm::window::Window;
 
 const CLASS: u8 = 6;
 const CLASSES: std::ops::RangeInclusive<u8> = CLASS..=CLASS + 1;
 const RING_BYTES: u64 = 1 << CLASS;
 
 struct Spoilt {
-    lane: Shared<Lane>,
+    lane: Lane,
     area: Window,
 }
 
@@ -25,7 +25,7 @@ impl Spoilt {
     /// A lane whose ring has these words, in turn.
     fn new(words: impl Iterator<Item = FrameHeader>) -> Self {
         let segment = Arc::new(Segment::create("test", 1 << 13).unwrap());
-        let (lane, area) = (Shared::at(&segment, 0).unwrap(), Window::at(&segment, 1024, 4 << CLASS).unwrap());
+        let (lane, area) = (Lane::at(&segment, 0).unwrap(), Window::at(&segment, 1024, 4 << CLASS).unwrap());
         resize::found(&lane, CLASS, Readers::One, false);
         for (position, word) in (0..RING_BYTES).step_by(8).zip(words) {
             Ring::of(CLASS).word(&area, position).store(word.to_word(), Relaxed);

@@ -9,13 +9,13 @@ use crate::ring::layout::{Lane, SEATS};
 use crate::ring::lock::{Held, Holder};
 use crate::ring::taker::{Next, Walk, walk_frames};
 use crate::ring::word::FrameHeader;
-use crate::shm::window::{Shared, Window};
+use crate::shm::window::Window;
 
 /// One of the consumers of a lane whose producer goes on without them.
 #[derive(Debug)]
 pub(crate) struct Lapped {
     consumer: Consumer,
-    lane: Shared<Lane>,
+    lane: Lane,
     seat: u8,
     /// Frames missed since it joined, as far as was told.
     told: u64,
@@ -38,7 +38,7 @@ pub(crate) enum Look {
 impl Lapped {
     /// Goes on where the consumer in that seat stands.
     pub(crate) fn attach(
-        lane: Shared<Lane>,
+        lane: Lane,
         area: Window,
         classes: std::ops::RangeInclusive<u8>,
         seat: u8,
@@ -101,7 +101,7 @@ impl Lapped {
 /// O3: moves every consumer that holds nothing on, frame by frame, to where the producer may write up to `target`; counts
 /// what each misses.
 pub(crate) fn lap(lane: &Lane, area: &Window, classes: &std::ops::RangeInclusive<u8>, _lock: &Held<'_>, target: u64) {
-    for own in &lane.consumers {
+    for own in lane.consumers.iter() {
         // Edge `released`, reading end.
         let word = own.cursor.load(Acquire);
         if word == 0 || word & HELD != 0 {

@@ -1,17 +1,23 @@
 //! A lane's words in shared memory. No behaviour.
 //!
 //! ```text
+//! LaneWords, which a consumer that is alone in its seat only reads:
 //! +0    producer's pair of lines   cursor  messages  lock      | written by the producer, every message
 //! +128  competing consumers' pair  lock    cursor  messages    | written by the consumer that has the lock
 //! +256  read-mostly pair           offer   owner   rejected    | written when the channel's structure changes
-//! +384  consumers' pairs, by seat  cursor  messages  missed    | written by that consumer, every message
-//! +2432 the pair of one alone      cursor  messages  hand      | written by the one that competes with nobody
-//! ...   rings                      start and epoch, a class    | written when a ring is prepared or entered
+//! +384  rings                      start and epoch, a class    | written when a ring is prepared or entered
+//!
+//! Sides, on pages of their own:
+//! +0    consumers' pairs, by seat  cursor  messages  missed    | written by that consumer, every message
+//! +2048 the pair of one alone      cursor  messages  hand      | written by the one that competes with nobody
 //! ```
+
+use std::ops::Deref;
 
 use crate::prim::AtomicU64;
 use crate::prim::Ordering::Relaxed;
 use crate::ring::lock::LaneLock;
+use crate::shm::window::Shared;
 
 /// Classes a lane's area may hold, by log2 of the ring's bytes: index 30 is the largest.
 pub(crate) const CLASSES: usize = 31;
@@ -24,18 +30,26 @@ pub(crate) const SEATS: usize = crate::shm::layout::SEATS;
 pub(crate) const SEATS: usize = 2;
 
 /// One lane.
+#[derive(Debug, Clone)]
+pub(crate) struct Lane {
+    words: Shared<LaneWords>,
+    pub(crate) consumers: Shared<Sides>,
+}
+
+/// What producers write of a lane, and consumers that compete.
 #[repr(C, align(128))]
 #[derive(Debug)]
-pub(crate) struct Lane {
+pub(crate) struct LaneWords {
     pub(crate) producing: Producing,
     pub(crate) taking: Taking,
     pub(crate) shape: Shape,
-    /// By seat; an only consumer has the first. Of competing ones the first says what the producer has been given back (see
-    /// `taker::collect`). Where each consumer gets every frame, 0 is no consumer.
-    /// The last is of one that may compete, and is alone.
-    pub(crate) consumers: [Side; SEATS + 1],
     pub(crate) rings: [RingSlot; CLASSES],
 }
+
+/// By seat; an only consumer has the first. Of competing ones the first says what the producer has been given back (see
+/// `taker::collect`). Where each consumer gets every frame, 0 is no consumer. The last is of one that may compete, and is
+/// alone.
+pub(crate) type Sides = [Side; SEATS + 1];
 
 /// What the producer writes with every message; on lines of its own.
 #[repr(C, align(128))]
@@ -122,12 +136,34 @@ pub(crate) const RING_PREPARED: u64 = 1;
 
 #[cfg(not(loom))]
 // SAFETY: atomics only, `repr(C)`.
-unsafe impl crate::shm::window::SharedLayout for Lane {}
+unsafe impl crate::shm::window::SharedLayout for LaneWords {}
+#[cfg(not(loom))]
+// SAFETY: an array of atomics, `repr(C)`.
+unsafe impl crate::shm::window::SharedLayout for Sides {}
 
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Lane>() == 3072 && std::mem::offset_of!(Lane, rings) == 2560);
+const _: () = assert!(size_of::<LaneWords>() == 896 && size_of::<Sides>() == 2176);
+
+impl Deref for Lane {
+    type Target = LaneWords;
+    #[inline]
+    fn deref(&self) -> &LaneWords {
+        &self.words
+    }
+}
 
 impl Lane {
+    pub(crate) fn new(words: Shared<LaneWords>, consumers: Shared<Sides>) -> Self {
+        Self { words, consumers }
+    }
+
+    /// A lane whose words and sides lie one after the other.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn at(segment: &std::sync::Arc<crate::shm::segment::Segment>, offset: usize) -> Option<Self> {
+        let sides = Shared::at(segment, offset + size_of::<LaneWords>())?;
+        Some(Self::new(Shared::at(segment, offset)?, sides))
+    }
+
     /// What an only consumer has released, or competing ones have given back.
     #[inline]
     pub(crate) fn consumer(&self) -> &Side {
@@ -153,7 +189,7 @@ impl Lane {
     pub(crate) fn zeroed() -> Self {
         let word = || AtomicU64::new(0);
         let side = || Side { cursor: word(), messages: word(), missed: word(), hand: word() };
-        Self {
+        let words = LaneWords {
             producing: Producing {
                 cursor: word(),
                 messages: word(),
@@ -169,9 +205,9 @@ impl Lane {
                 dropped: word(),
                 alone_messages: word(),
             },
-            consumers: std::array::from_fn(|_| side()),
             shape: Shape { offer: word(), owner: word(), died: word(), sole: word(), epoch: word(), rejected: word() },
             rings: std::array::from_fn(|_| RingSlot { state: word(), start: word() }),
-        }
+        };
+        Self::new(Shared::new(words), Shared::new(std::array::from_fn(|_| side())))
     }
 }

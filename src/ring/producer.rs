@@ -9,12 +9,12 @@ use crate::ring::lock::Holder;
 use crate::ring::word::LOAN_LEN;
 use crate::ring::word::{Cursor, FrameHeader, Offer, POSITION_END, WORD, frame_bytes};
 use crate::ring::{Event, Readers, Ring, RingCorrupt, WhenFull, followers, lapped, taker};
-use crate::shm::window::{Shared, Window};
+use crate::shm::window::Window;
 
 /// The one producer of a lane.
 #[derive(Debug)]
 pub(crate) struct Producer {
-    pub(super) lane: Shared<Lane>,
+    pub(super) lane: Lane,
     pub(super) area: Window,
     pub(super) ring: Ring,
     /// Where this producer's ring began: bytes before it do not count against the ring.
@@ -75,7 +75,7 @@ pub(super) fn start(lane: &Lane, cursor: Cursor) -> u64 {
 impl Producer {
     /// Takes over a lane that has a ring and no living producer: walks to the first uncommitted header.
     pub(crate) fn attach(
-        lane: Shared<Lane>,
+        lane: Lane,
         area: Window,
         classes: std::ops::RangeInclusive<u8>,
         (readers, when_full): (Readers, WhenFull),

@@ -8,12 +8,12 @@ use crate::ring::layout::Lane;
 use crate::ring::lock::{Held, Holder};
 use crate::ring::word::{Cursor, FrameHeader, LOAN_LEN, POSITION_END, WORD};
 use crate::ring::{Ring, RingCorrupt, alone};
-use crate::shm::window::{Shared, Window};
+use crate::shm::window::Window;
 
 /// One of the competing consumers of a lane.
 #[derive(Debug)]
 pub(crate) struct Taker {
-    lane: Shared<Lane>,
+    lane: Lane,
     area: Window,
     seat: u8,
     /// Whether the last look failed to get the lock, or ended before a claim.
@@ -67,7 +67,7 @@ impl Walk {
 impl Taker {
     /// Joins the lane's consumers, as the one in `seat`.
     pub(crate) fn attach(
-        lane: Shared<Lane>,
+        lane: Lane,
         area: Window,
         classes: std::ops::RangeInclusive<u8>,
         seat: u8,

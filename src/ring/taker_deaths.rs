@@ -13,7 +13,7 @@ use crate::ring::producer::Producer;
 use crate::ring::taker::{Taker, done, give_back_of};
 use crate::ring::{Readers, WhenFull};
 use crate::shm::segment::Segment;
-use crate::shm::window::{Shared, Window};
+use crate::shm::window::Window;
 
 /// Steps of the scripts, of which all are tried.
 const STEPS: u32 = 5;
@@ -46,7 +46,7 @@ const ALL: [Step; 6] = [
 ];
 
 struct World {
-    lane: Shared<Lane>,
+    lane: Lane,
     area: Window,
     producer: Option<Producer>,
     takers: [Option<Taker>; 2],

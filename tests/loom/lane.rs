@@ -20,14 +20,14 @@ const LARGE: u8 = 7;
 pub(crate) const CLASSES: std::ops::RangeInclusive<u8> = SMALL..=LARGE;
 
 pub(crate) struct Model {
-    pub(crate) lane: Shared<Lane>,
+    pub(crate) lane: Lane,
     pub(crate) area: Window,
 }
 
 impl Model {
     pub(crate) fn new() -> Self {
         let stale = FrameHeader::Data { len: 8 }.to_word();
-        let lane = Arc::new(Lane::zeroed());
+        let lane = Lane::zeroed();
         let area = Window::filled(256, stale);
         // A ring's memory is zero when it is founded, and stale from the second lap on; only its first word matters.
         area.word(1 << SMALL).store(0, Relaxed);
