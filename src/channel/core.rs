@@ -56,6 +56,8 @@ pub(crate) struct Core {
     pub(crate) receiver_wait: Shared<WaitPoint>,
     pub(crate) geometry: Geometry,
     pub(crate) slab: Arc<Slab>,
+    /// What senders write is mapped to be read only: see [`Channel::open_to_receive`].
+    pub(crate) is_guarded: bool,
     /// Threads share the descriptor that holds the structure lock, so they take turns here first.
     turn: Mutex<()>,
 }
@@ -78,11 +80,59 @@ impl Channel {
     /// # Errors
     /// [`ShmError::NotFound`], or an error that says why what was found is not trusted.
     pub fn open(name: &str) -> Result<Self, ChannelError> {
+        let (segment, geometry, entry) = Self::find(name)?;
+        Self::assemble(segment, geometry, Some(entry), false)
+    }
+
+    /// Opens the channel of that name to receive only, with what its senders write mapped read-only: rings, blocks, and the
+    /// words that say how far each sender is. So nothing in this process can change a message that others receive, or set a
+    /// sender back, by mistake: the CPU refuses the write, and the kernel ends the process (SIGSEGV). What receivers write
+    /// lies on other pages. `SECURITY.md` says what that does not promise.
+    ///
+    /// ```
+    /// use tidegate::{Channel, Receivers};
+    ///
+    /// # let name = format!("prices-{}", std::process::id());
+    /// let channel = Channel::options().receivers(Receivers::Each).create(&name)?;
+    /// let mut sender = channel.sender()?;
+    /// let display = Channel::open_to_receive(&name)?; // in another process, as a rule
+    /// let mut receiver = display.receiver()?;
+    /// sender.send(b"17.25")?;
+    /// assert_eq!(*receiver.recv()?, *b"17.25");
+    /// assert!(display.sender().is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Channel::open`]; [`ChannelError::ReceiveOnly`] where receivers must write what senders do: where they
+    /// compete, where messages are in one order, and where senders drop the oldest.
+    pub fn open_to_receive(name: &str) -> Result<Self, ChannelError> {
+        let (segment, geometry, entry) = Self::find(name)?;
+        let why = match geometry {
+            Geometry { when_full: 1.., .. } => Some("its receivers take turns with senders that drop messages"),
+            Geometry { receivers: 1, .. } => {
+                Some("its receivers compete, and write to the messages which of them has which")
+            }
+            Geometry { order: 1.., .. } => Some("its receivers give up what dead senders have claimed"),
+            _ => None,
+        };
+        if let Some(why) = why {
+            return Err(ChannelError::ReceiveOnly { why });
+        }
+        if segment.len() == layout::segment_bytes(geometry) {
+            for range in layout::written_by_senders(geometry) {
+                segment.protect(range)?;
+            }
+        }
+        Self::assemble(segment, geometry, Some(entry), true)
+    }
+
+    fn find(name: &str) -> Result<(Arc<Segment>, Geometry, NameEntry), ChannelError> {
         let directory = HostDirectory::of_user()?;
         let segment = Arc::new(Segment::attach(directory.open(name)?, layout::CONTROL_OFFSET)?);
         let (geometry, _id) = header::check(&segment, name, ABI_HASH)?;
         let entry = directory.join(name, &segment)?;
-        Self::assemble(segment, geometry, Some(entry))
+        Ok((segment, geometry, entry))
     }
 
     /// Names of the channels of this user that living processes hold, sorted.
@@ -102,10 +152,15 @@ impl Channel {
         let control: Shared<ControlWords> = words_at(&segment, layout::CONTROL_OFFSET)?;
         control.ring_class.store(u64::from(options.ring_class), Relaxed);
         let entry = name.map(|name| HostDirectory::of_user()?.create(name, &segment)).transpose()?;
-        Self::assemble(segment, options.geometry, entry)
+        Self::assemble(segment, options.geometry, entry, false)
     }
 
-    fn assemble(segment: Arc<Segment>, geometry: Geometry, name: Option<NameEntry>) -> Result<Self, ChannelError> {
+    fn assemble(
+        segment: Arc<Segment>,
+        geometry: Geometry,
+        name: Option<NameEntry>,
+        is_guarded: bool,
+    ) -> Result<Self, ChannelError> {
         if segment.len() != layout::segment_bytes(geometry) {
             let limit = layout::segment_bytes(geometry) as u64;
             return Err(ShmError::Corrupt { what: "segment length", value: segment.len() as u64, limit }.into());
@@ -123,6 +178,7 @@ impl Channel {
             participants,
             segment,
             geometry,
+            is_guarded,
             turn: Mutex::new(()),
         };
         Ok(Self { core: Arc::new(core) })
@@ -132,8 +188,12 @@ impl Channel {
     /// channel was created for one order ([`crate::channel::Order::Global`]).
     ///
     /// # Errors
-    /// [`ChannelError::TooManySenders`], or memory for its ring cannot be had.
+    /// [`ChannelError::TooManySenders`], or memory for its ring cannot be had; [`ChannelError::ReceiveOnly`] of a handle that
+    /// was opened so.
     pub fn sender(&self) -> Result<Sender, ChannelError> {
+        if self.core.is_guarded {
+            return Err(ChannelError::ReceiveOnly { why: "it was opened to receive" });
+        }
         Sender::attach(&self.core)
     }
 

@@ -47,6 +47,12 @@ pub enum ChannelError {
         /// Lanes of the channel.
         lanes: usize,
     },
+    /// The handle maps what senders write read-only, or the channel cannot be used so.
+    #[error("the channel cannot be used with a mapping to receive only: {why}; open it with Channel::open")]
+    ReceiveOnly {
+        /// What would have to be written.
+        why: &'static str,
+    },
     /// A lane holds a word that the protocol never writes.
     #[error("lane {lane} is corrupt at byte {position}: it holds {word:#x}")]
     Corrupt {
@@ -237,6 +243,9 @@ pub enum ResizeError {
         /// Largest ring.
         max: u64,
     },
+    /// The handle was opened to receive only.
+    #[error("the channel was opened to receive only: open it with Channel::open to change its rings")]
+    ReceiveOnly,
     /// The memory could not be had.
     #[error(transparent)]
     Shm(#[from] ShmError),

@@ -11,6 +11,8 @@
 //! ...      blocks         aligned to 64 KiB, for payloads that are too long for a ring
 //! ```
 
+use std::ops::Range;
+
 use crate::channel::slab::{self, BLOCKS_MAX, SlabWords};
 use crate::ring::layout::{LaneWords, Sides};
 use crate::shm::header::Geometry;
@@ -71,6 +73,11 @@ pub(crate) fn sender_wait_offset(geometry: Geometry, lane: usize) -> usize {
 /// Offset of the [`Sides`] of `lane`.
 pub(crate) fn sides_offset(geometry: Geometry, lane: usize) -> usize {
     sender_wait_offset(geometry, geometry.lanes_max as usize) + lane * size_of::<Sides>()
+}
+
+/// What senders write, and no receiver that is the only one of its messages: the lanes' words, then the rings and blocks.
+pub(crate) fn written_by_senders(geometry: Geometry) -> [Range<usize>; 2] {
+    [lane_offset(0)..lanes_end(geometry), area_offset(geometry, 0)..segment_bytes(geometry)]
 }
 
 /// Bytes of one lane's area.

@@ -57,6 +57,8 @@ struct KnownSender {
     words: Lane,
     /// The death that was told last, or had come before this receiver.
     death_told: u64,
+    /// What of it stood last where those store it who find a death: a guarded receiver tells of one that it cannot store.
+    death_seen: u64,
 }
 
 /// What this receiver is to the channel.
@@ -66,6 +68,32 @@ pub(super) enum Place {
     Only(Membership),
     /// One of several.
     Seat(Seat),
+}
+
+impl KnownSender {
+    /// Whether nobody owns the lane; for a receiver that cannot clear it, nobody but a dead sender of which it has told.
+    fn has_left(&self, is_guarded: bool) -> bool {
+        let owner = &self.words.shape.owner;
+        presence::is_free(owner) || (is_guarded && owner.load(Relaxed) == self.death_told)
+    }
+
+    /// The death that another has found, if it is not the one found here.
+    fn death_found_by_others(&self) -> Option<u64> {
+        // Relaxed: one that is not seen yet is told by the next look.
+        let died = self.words.shape.died.load(Relaxed);
+        (died != self.death_seen && died != self.death_told).then_some(died)
+    }
+
+    fn tell(&mut self, died: u64) -> TryRecvError {
+        // The one told before, which its successor has stored, is not told again once `death_told` is another's. Whose death
+        // is told here has stored it before its own word.
+        let stored = self.words.shape.died.load(Relaxed);
+        if stored == self.death_told || stored == died {
+            self.death_seen = stored;
+        }
+        self.death_told = died;
+        TryRecvError::PeerDied { pid: died as u32 }
+    }
 }
 
 impl Receiver {
@@ -116,6 +144,7 @@ impl Receiver {
         receiver.meet_senders()?;
         for sender in &mut receiver.senders {
             sender.death_told = sender.words.shape.died.load(Relaxed);
+            sender.death_seen = sender.death_told;
         }
         Ok(receiver)
     }
@@ -123,7 +152,7 @@ impl Receiver {
     fn meet_senders(&mut self) -> Result<(), ChannelError> {
         for number in self.senders.len()..self.core.lanes_used() {
             let words = self.core.lane(number)?;
-            self.senders.push(KnownSender { words, death_told: 0 });
+            self.senders.push(KnownSender { words, death_told: 0, death_seen: 0 });
         }
         Ok(())
     }
@@ -296,8 +325,7 @@ impl Receiver {
         let arrivals = Arrivals::seen(&self.core.control.senders_attached);
         let known = self.lanes.all.len();
         self.meet_lanes().map_err(|_| TryRecvError::Corrupt { lane: known, position: 0, word: 0 })?;
-        let alone =
-            !self.senders.is_empty() && self.senders.iter().all(|sender| presence::is_free(&sender.words.shape.owner));
+        let alone = !self.senders.is_empty() && self.senders.iter().all(|sender| sender.has_left(self.core.is_guarded));
         // Owners first, then what they committed, then whether another came meanwhile.
         match self.lanes.peek()? {
             // A look that found somebody else at a lane says nothing of it, and what others have in hand may come back.
@@ -321,9 +349,12 @@ impl Receiver {
             let shape = &sender.words.shape;
             let word = shape.owner.load(Acquire);
             let is_dead = word != 0 && self.core.participants.sweep(word).unwrap_or(false);
-            // Relaxed: a death that another has found, and that is not seen yet, is told by the next look.
-            let died = if is_dead { word } else { shape.died.load(Relaxed) };
-            if !is_dead && died == sender.death_told {
+            let untold = if is_dead {
+                Some(word).filter(|&word| word != sender.death_told)
+            } else {
+                sender.death_found_by_others()
+            };
+            if untold.is_none() && (!is_dead || self.core.is_guarded) {
                 continue;
             }
             if is_dead && !self.core.break_dead_senders_lock(number, word).unwrap_or(false) {
@@ -336,15 +367,15 @@ impl Receiver {
                 Ok(None) if self.lanes.any_busy() => continue,
                 Ok(None) => {}
             }
-            if is_dead {
+            if is_dead && !self.core.is_guarded {
                 // A successor that has come since has stored it, and may have died, too.
                 if shape.owner.load(Relaxed) == word {
                     shape.died.store(word, Relaxed);
                 }
                 let _taken_over_if_it_differs = shape.owner.compare_exchange(word, 0, AcqRel, Relaxed);
             }
-            if std::mem::replace(&mut sender.death_told, died) != died {
-                return Some(Err(TryRecvError::PeerDied { pid: died as u32 }));
+            if let Some(died) = untold {
+                return Some(Err(sender.tell(died)));
             }
         }
         None
@@ -352,10 +383,7 @@ impl Receiver {
 
     /// A death that another has found, and whose sender's lane may have another owner by now.
     fn untold_death(&mut self) -> Option<TryRecvError> {
-        self.senders.iter_mut().find_map(|KnownSender { words, death_told }| {
-            let died = words.shape.died.load(Relaxed);
-            (std::mem::replace(death_told, died) != died).then_some(TryRecvError::PeerDied { pid: died as u32 })
-        })
+        self.senders.iter_mut().find_map(|sender| sender.death_found_by_others().map(|died| sender.tell(died)))
     }
 }
 

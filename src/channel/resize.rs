@@ -29,13 +29,14 @@ impl Channel {
     /// last call give their memory back.
     ///
     /// # Errors
-    /// [`ResizeError::OutOfBounds`] for a size the channel was not created for; [`ResizeError::Shm`] if memory cannot
+    /// [`ResizeError::OutOfBounds`] for a size the channel was not created for; [`ResizeError::ReceiveOnly`]; [`ResizeError::Shm`] if memory cannot
     /// be had, and then the lanes not yet offered a ring stay as they are.
     pub fn resize(&self, bytes: u64) -> Result<Resize, ResizeError> {
         let (min, max) = self.ring_bytes_bounds();
         if bytes < min || bytes > max {
             return Err(ResizeError::OutOfBounds { bytes, min, max });
         }
+        self.check_not_guarded()?;
         let class = class_of(bytes) as u8;
         let lock = self.core.lock_structure()?;
         self.core.control.ring_class.store(u64::from(class), Relaxed);
@@ -54,12 +55,17 @@ impl Channel {
         Ok(outcome)
     }
 
+    fn check_not_guarded(&self) -> Result<(), ResizeError> {
+        if self.core.is_guarded { Err(ResizeError::ReceiveOnly) } else { Ok(()) }
+    }
+
     /// Gives back the memory of rings that every sender and the receiver have left, which [`Channel::resize`] does too, and
     /// of blocks that are free.
     ///
     /// # Errors
-    /// The kernel refuses; what was not given back is tried again with the next call.
+    /// The kernel refuses; what was not given back is tried again with the next call. [`ResizeError::ReceiveOnly`].
     pub fn reclaim(&self) -> Result<(), ResizeError> {
+        self.check_not_guarded()?;
         if self.core.readers() != Readers::One {
             // What a dead receiver has not read stays until it is known to be dead; who drops the oldest never waits for it.
             self.core.sweep_seats();

@@ -162,8 +162,10 @@ impl Core {
 
     /// V8: gives back what receivers that have died had taken.
     pub(crate) fn sweep_seats(&self) {
-        self.break_dead_resizers_locks();
-        self.share_changing_lanes();
+        if !self.is_guarded {
+            self.break_dead_resizers_locks();
+            self.share_changing_lanes();
+        }
         for (seat, number) in self.control.seats.iter().zip(0u8..) {
             let word = seat.load(Acquire);
             if word == 0 || !self.participants.sweep(place::receiver_of(word)).unwrap_or(false) {
@@ -210,7 +212,8 @@ impl Core {
     /// Gives back what the dead receiver in a seat had taken, and clears the seat; false if somebody is at a lane.
     pub(crate) fn clear_seat(&self, lock: &StructureLock<'_>, number: u8, word: u64) -> Result<bool, ShmError> {
         self.unfollow(number);
-        if self.readers() == Readers::Each {
+        // A receiver is at a lane only where senders drop messages.
+        if self.readers() == Readers::Each && !self.is_guarded {
             self.break_dead_receivers_locks(lock, number)?;
         }
         self.settle_under(lock)?;
@@ -313,6 +316,9 @@ impl Core {
 
     /// Frees a lane that its dead sender, known by `owner`, was at; false if that cannot be done now.
     pub(crate) fn break_dead_senders_lock(&self, lane: usize, owner: u64) -> Result<bool, ShmError> {
+        if self.is_guarded {
+            return Ok(true); // It does not wait for the lane.
+        }
         if self.is_in_one_order() {
             return self.settle_dead_sender(lane, owner);
         }

@@ -295,7 +295,7 @@ impl ControlAgent {
                 self.forget_slack();
                 None
             }
-            Err(ResizeError::OutOfBounds { .. }) => Some(Blocker::Busy),
+            Err(ResizeError::OutOfBounds { .. } | ResizeError::ReceiveOnly) => Some(Blocker::Busy),
             Err(ResizeError::Shm(_)) => Some(Blocker::NoMemory),
         }
     }

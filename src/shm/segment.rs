@@ -82,6 +82,19 @@ impl Segment {
         })
     }
 
+    /// Has this mapping of the pages that lie wholly in `range` be read only: a write to them is a SIGSEGV (`mprotect(2)`).
+    pub(crate) fn protect(&self, range: std::ops::Range<usize>) -> Result<(), ShmError> {
+        let page = rustix::param::page_size();
+        let (first, end) = (range.start.next_multiple_of(page), range.end.min(self.len()) & !(page - 1));
+        if first >= end {
+            return Ok(());
+        }
+        // SAFETY: the range lies in the mapping (just checked). That what is there is not written through it from here on is
+        // the caller's to keep; a write is a SIGSEGV, and changes nothing.
+        unsafe { rustix::mm::mprotect(self.base().add(first).cast(), end - first, rustix::mm::MprotectFlags::READ) }
+            .map_err(|e| ShmError::os("mprotect", e))
+    }
+
     /// Takes the memory of `len` bytes from `offset` back; they read as zero from now on.
     pub(crate) fn release(&self, offset: usize, len: usize) -> Result<(), ShmError> {
         let flags = FallocateFlags::KEEP_SIZE | FallocateFlags::PUNCH_HOLE;

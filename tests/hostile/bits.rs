@@ -13,14 +13,17 @@ fn described(kind: Kind) -> Vec<(u64, u64)> {
     let own = match kind.name {
         "mutex" => vec![(upper, upper + 64), (upper + 128, upper + 128 + 3 * 64)],
         "semaphore" => vec![(upper, upper + 1024)],
-        // Control words, the receiver's wait point, the blocks' words, two lanes, and the ring's first words.
+        // Control words, the receiver's wait point, the blocks' words, two lanes, their senders' wait points and their consumers'
+        // words, and the ring's first words.
         _ => {
-            let lanes = upper + 4 * 4096;
+            let (lanes, waits) = (upper + 4 * 4096, 3 << 14);
             vec![
                 (upper, upper + 256),
                 (upper + 512, upper + 1024),
                 (upper + 9 * 1024, upper + 9 * 1024 + 64),
-                (lanes, lanes + 3584 + 512),
+                (lanes, lanes + 2 * 896),
+                (waits, waits + 2 * 512),
+                (waits + 2 * 512, waits + 2 * 512 + 2176 + 256),
                 ((1 << 16) + (1 << 16), (1 << 16) + (1 << 16) + 64),
             ]
         }

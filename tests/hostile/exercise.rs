@@ -14,11 +14,12 @@ pub(crate) struct Kind {
     options: fn() -> ChannelOptions,
 }
 
-pub(crate) const KINDS: [Kind; 6] = [
+pub(crate) const KINDS: [Kind; 7] = [
     Kind { name: "one", options: base },
     Kind { name: "competing", options: || base().receivers(Receivers::Competing) },
     Kind { name: "each-dropping", options: || base().receivers(Receivers::Each).when_full(WhenFull::DropOldest) },
     Kind { name: "each-in-one-order", options: || base().receivers(Receivers::Each).order(Order::Global) },
+    Kind { name: "guarded", options: || base().receivers(Receivers::Each) },
     Kind { name: "mutex", options: base },
     Kind { name: "semaphore", options: base },
 ];
@@ -37,7 +38,8 @@ impl Kind {
             _ => {
                 let channel = (self.options)().create(name).expect("create");
                 let mut sender = channel.sender().expect("sender");
-                let mut receiver = channel.receiver().expect("receiver");
+                let guarded = (self.name == "guarded").then(|| Channel::open_to_receive(name).expect("open"));
+                let mut receiver = guarded.as_ref().unwrap_or(&channel).receiver().expect("receiver");
                 for _ in 0..3 {
                     sender.send(&[7; 100]).expect("send");
                 }
@@ -58,6 +60,9 @@ impl Kind {
                 let _any = ShmSemaphore::open(name).map(|semaphore| Thing::Semaphore(semaphore).exercise());
             }
             _ => {
+                if let Ok(mut receiver) = Channel::open_to_receive(name).and_then(|channel| channel.receiver()) {
+                    receive(&mut receiver);
+                }
                 let Ok(channel) = Channel::open(name) else { return };
                 look_at(&channel);
                 if let Ok(mut sender) = channel.sender() {

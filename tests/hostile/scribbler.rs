@@ -62,7 +62,7 @@ pub(crate) fn scribble(kind: Kind) {
         let offset = match choice % 8 {
             0 => place % end,
             1 => 4096 + place % 512,
-            _ => 20 * 1024 + place % (24 << 10),
+            _ => 20 * 1024 + place % (36 << 10),
         } & !7;
         if offset < 4096 || offset + 8 > end {
             continue;

@@ -80,6 +80,11 @@ impl Process {
         rustix::process::kill_process(pid, signal).expect("signal");
     }
 
+    /// How the child ended, once it has.
+    pub(crate) fn status(&mut self) -> std::process::ExitStatus {
+        self.child.wait().expect("child ends")
+    }
+
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("kill");
         self.child.wait().expect("reaped");
@@ -106,7 +111,7 @@ pub(crate) fn run(role: &str) {
         "receive_any" => receive_any(&channel),
         "receive_and_tell" => receive_and_tell(&channel),
         "sleep_with_receiver" => sleep_with_receiver(&channel),
-        other => crate::stopping::run(other, &channel, producer),
+        other => crate::guarded::run(other, &channel, producer),
     }
 }
 

@@ -3,6 +3,7 @@
 mod child;
 mod crowd;
 mod death;
+mod guarded;
 mod locking;
 mod message;
 mod ordering;
@@ -86,6 +87,8 @@ fn main() {
                 crowd::sixty_four_senders_find_a_dead_receiver_at_once,
             ),
             trial("sixty_four_waiters_find_a_dead_owner_at_once", crowd::sixty_four_waiters_find_a_dead_owner_at_once),
+            trial("who_only_receives_cannot_write_to_messages", guarded::who_only_receives_cannot_write_to_messages),
+            trial("who_only_receives_hears_of_deaths", guarded::who_only_receives_hears_of_deaths),
             trial("permits_of_the_killed_come_back", locking::permits_of_the_killed_come_back),
         ],
     );
