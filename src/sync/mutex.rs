@@ -37,10 +37,10 @@ const _: () = assert!(VALUE_OFFSET.is_multiple_of(VALUE_ALIGN_MAX));
 ///   ([`OwnerDied::mark_consistent`]). A death is proven by the kernel, never guessed from the time that has passed: a stopped
 ///   owner keeps the lock. A panic is no death: it gives the lock back as it unwinds.
 /// - **Waiting.** How threads wait for the lock is a [`LockStrategy`], which any process can change at any moment.
-/// - **Fairness.** A thread that has waited for 10 ms stands in a queue, past which nobody takes the lock but who only tries
+/// - **Fairness.** A thread that has waited for 50 ms stands in a queue, past which nobody takes the lock but who only tries
 ///   ([`ShmMutex::try_lock`]), who is at its deadline, and who has stood in the queue for 20 ms, since somebody before it may
 ///   be stopped. So of `n` threads that lock again and again, and of which each runs when it could, none waits longer than
-///   10 ms and the `n` locks of those in the queue. That holds for up to 64 threads that wait, and while the locks of the
+///   50 ms and the `n` locks of those in the queue. That holds for up to 64 threads that wait, and while the locks of the
 ///   queue take less than those 20 ms together; past that there is no order among those who have waited longer.
 /// - **Relocking.** A thread that locks again what it holds waits for itself, for ever or until its deadline.
 ///

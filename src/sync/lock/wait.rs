@@ -11,8 +11,9 @@ use crate::sync::lock::strategy::LockStrategy;
 use crate::sync::lock::words::LockWords;
 use crate::sync::wait::{PEER_CHECK_NS, PeerCheck};
 
-/// Who has waited that long goes to the queue, past which nobody takes the lock.
-pub(crate) const QUEUE_AFTER_NS: u64 = 10_000_000;
+/// Who has waited that long goes to the queue, past which nobody takes the lock. Longer than a thread waits for a CPU where some
+/// compete for each: what stands in the queue without one holds up the others.
+pub(crate) const QUEUE_AFTER_NS: u64 = 50_000_000;
 /// Who has stood in the queue that long takes the lock whenever it is free: somebody before it may be dead or stopped.
 pub(crate) const QUEUE_NS_MAX: u64 = 20_000_000;
 
@@ -24,6 +25,8 @@ const PAUSES_MAX: u32 = 64;
 const SPIN_POLLS: u32 = 16;
 /// Who has spun that long gives its CPU to another runnable thread now and then: the owner may need it.
 const YIELD_AFTER_NS: u64 = 50_000;
+/// Polls between two such times: few, since each takes the lock's line from its owner.
+const POLLS_BETWEEN_YIELDS: u32 = 3;
 
 /// How a wait ended.
 #[derive(Debug, Clone, Copy)]
@@ -144,10 +147,13 @@ impl LockWords {
                 let _look_again = waiter.sleep(Duration::from_nanos(wakes_ns));
                 continue;
             }
-            if waited_ns >= YIELD_AFTER_NS {
+            let polls = if waited_ns >= YIELD_AFTER_NS {
                 std::thread::yield_now();
-            }
-            if let Some(taken) = spin(&mut waiter, SPIN_POLLS) {
+                POLLS_BETWEEN_YIELDS
+            } else {
+                SPIN_POLLS
+            };
+            if let Some(taken) = spin(&mut waiter, polls) {
                 return waited(taken, parks);
             }
         }
