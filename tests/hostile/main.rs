@@ -2,6 +2,9 @@
 //!
 //! What is tried runs in a child process, this binary with a role, so that a crash and a hang are seen as such.
 
+#[path = "../harness/mod.rs"]
+mod harness;
+
 mod bits;
 mod child;
 mod exercise;
@@ -11,24 +14,15 @@ mod inputs;
 mod memory;
 mod scribbler;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use harness::trial;
+use libtest_mimic::{Arguments, Trial};
 
 fn main() {
     if let Ok(role) = std::env::var(child::ROLE) {
         child::run(&role);
         return;
     }
-    // Names of channels stay apart from those of other tests and of the user.
-    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-    let directory = tempfile::Builder::new().permissions(private).tempdir_in("/dev/shm").expect("/dev/shm");
-    // SAFETY: no other thread runs yet.
-    unsafe { std::env::set_var("TIDEGATE_DIR", directory.path()) };
-    let trial = |name: &str, test: fn()| {
-        Trial::test(name, move || {
-            test();
-            Ok::<(), Failed>(())
-        })
-    };
+    let directory = harness::have_names_apart();
     let mut trials = vec![
         trial("a_name_files_bits_are_flipped", files::a_name_files_bits_are_flipped),
         trial("any_bytes_are_read_as_a_trace_or_refused", inputs::any_bytes_are_read_as_a_trace_or_refused),

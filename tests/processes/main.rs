@@ -1,5 +1,8 @@
 //! Promises about processes, tested with processes: each child is this binary, started again with a role.
 
+#[path = "../harness/mod.rs"]
+mod harness;
+
 mod child;
 mod crowd;
 mod death;
@@ -13,24 +16,15 @@ mod soak;
 mod stopping;
 mod waiting;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use harness::trial;
+use libtest_mimic::Arguments;
 
 fn main() {
     if let Ok(role) = std::env::var(child::ROLE) {
         child::run(&role);
         return;
     }
-    // Names of channels stay apart from those of other tests and of the user.
-    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-    let directory = tempfile::Builder::new().permissions(private).tempdir_in("/dev/shm").expect("/dev/shm");
-    // SAFETY: no other thread runs yet.
-    unsafe { std::env::set_var("TIDEGATE_DIR", directory.path()) };
-    let trial = |name: &str, test: fn()| {
-        Trial::test(name, move || {
-            test();
-            Ok::<(), Failed>(())
-        })
-    };
+    let directory = harness::have_names_apart();
     let conclusion = libtest_mimic::run(
         &Arguments::from_args(),
         vec![
