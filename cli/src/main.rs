@@ -6,6 +6,7 @@ mod failure;
 mod host;
 mod models;
 mod record;
+mod trace;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ enum Command {
     DemoChild(demo::ChildCommand),
     /// Record a live channel into a trace file
     Record(record::Record),
+    /// Say what a trace holds, export it, or make one of arrivals recorded elsewhere
+    Trace(trace::Trace),
     /// List what is in this user's host directory, and who holds it
     Ls(host::List),
     /// Remove the names that dead processes have left; says what it would do unless told --yes
@@ -66,6 +69,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Demo(command) => demo::run(&command, &interrupted),
         Command::DemoChild(command) => demo::run_child(&command),
         Command::Record(command) => record::run(&command, &interrupted),
+        Command::Trace(command) => trace::run(&command),
         Command::Ls(command) => host::list(&command),
         Command::Clean(command) => host::clean(&command),
         Command::Doctor(command) => doctor::run(&command),

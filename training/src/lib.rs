@@ -12,7 +12,7 @@ pub mod fit;
 pub mod params;
 pub mod series;
 
-pub use dataset::{ArrivalTrace, DatasetError, read_directory, read_trace};
+pub use dataset::{ArrivalTrace, DatasetError, read_directory, read_events, read_trace};
 pub use evaluate::{Evaluation, evaluate};
 pub use params::{TrainParams, ValidParams};
 
