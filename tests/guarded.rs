@@ -114,3 +114,29 @@ fn where_receivers_must_write_it_is_refused() {
         assert!(refused.to_string().contains("open it with Channel::open"), "{refused}");
     }
 }
+
+#[test]
+fn a_task_receives_so_too_and_a_closed_receiver_drains() {
+    let name = name("task");
+    let channel = options(Receivers::One).create(&name).unwrap();
+    let guarded = Channel::open_to_receive(&name).unwrap();
+    let mut sender = channel.sender().unwrap();
+    let mut receiver = tidegate::AsyncReceiver::from(guarded.receiver().unwrap());
+    let sending = thread::spawn(move || {
+        (0..1000).for_each(|number| sender.send(&message(0, number)).unwrap());
+        sender
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        for number in 0..1000 {
+            assert!(*receiver.recv().await.unwrap() == message(0, number), "message {number}");
+        }
+    });
+    let mut sender = sending.join().unwrap();
+    sender.send(&message(0, 1000)).unwrap();
+    let mut receiver = receiver.into_inner();
+    receiver.close();
+    assert!(sender.try_send(b"refused").is_err());
+    assert!(*receiver.recv().unwrap() == message(0, 1000));
+    assert_eq!(receiver.recv().unwrap_err(), RecvError::Disconnected);
+}
