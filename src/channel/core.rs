@@ -110,9 +110,7 @@ impl Channel {
         let (segment, geometry, entry) = Self::find(name)?;
         let why = match geometry {
             Geometry { when_full: 1.., .. } => Some("its receivers take turns with senders that drop messages"),
-            Geometry { receivers: 1, .. } => {
-                Some("its receivers compete, and write to the messages which of them has which")
-            }
+            Geometry { receivers: 1, .. } => Some("its receivers compete, and mark what they have taken"),
             Geometry { order: 1.., .. } => Some("its receivers give up what dead senders have claimed"),
             _ => None,
         };
@@ -192,7 +190,7 @@ impl Channel {
     /// was opened so.
     pub fn sender(&self) -> Result<Sender, ChannelError> {
         if self.core.is_guarded {
-            return Err(ChannelError::ReceiveOnly { why: "it was opened to receive" });
+            return Err(ChannelError::ReceiveOnly { why: "a sender writes" });
         }
         Sender::attach(&self.core)
     }

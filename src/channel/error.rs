@@ -48,7 +48,9 @@ pub enum ChannelError {
         lanes: usize,
     },
     /// The handle maps what senders write read-only, or the channel cannot be used so.
-    #[error("the channel cannot be used with a mapping to receive only: {why}; open it with Channel::open")]
+    #[error(
+        "not with a handle that only receives (Channel::open_to_receive): {why}; open the channel with Channel::open"
+    )]
     ReceiveOnly {
         /// What would have to be written.
         why: &'static str,
