@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tidegate_training::{ArrivalTrace, Evaluation, TrainParams, ValidParams, evaluate, read_directory, train};
+use tidegate_training::{ArrivalTrace, Evaluation, Silent, TrainParams, ValidParams, evaluate, read_directory, train};
 
 use crate::failure::Failure;
 
@@ -65,7 +65,7 @@ impl Recipe {
 pub(crate) fn run_train(command: &Train) -> Result<(), Failure> {
     let params = command.recipe.check()?;
     let traces = command.recipe.traces()?;
-    let (file, evaluation) = train(&traces, &params)?;
+    let (file, evaluation) = train(&traces, &params, &Silent)?;
     write_whole(&command.output, &file.to_json()?)?;
     print_table(&evaluation);
     println!("\nwrote {}: fitted to {} traces", command.output.display(), traces.len());
@@ -74,7 +74,7 @@ pub(crate) fn run_train(command: &Train) -> Result<(), Failure> {
 
 pub(crate) fn run_evaluate(command: &Evaluate) -> Result<(), Failure> {
     let params = command.recipe.check()?;
-    let evaluation = evaluate(&command.recipe.traces()?, &params)?;
+    let evaluation = evaluate(&command.recipe.traces()?, &params, &Silent)?;
     if command.json {
         let json = serde_json::to_string(&evaluation).map_err(|e| Failure::Corrupt(e.to_string()))?;
         println!("{json}");
@@ -86,16 +86,13 @@ pub(crate) fn run_evaluate(command: &Evaluate) -> Result<(), Failure> {
 
 fn print_table(evaluation: &Evaluation) {
     println!(
-        "Pinball loss at tau {} (ticks of service; less is better) of the peak backlog in the next {} ticks, and in\n\
-         parentheses the share of ticks covered. Each family was scored by predictors fitted to the others.\n",
+        "Pinball loss at tau {} (ticks of service; less is better) of the peak backlog in the next {} ticks, and the\n\
+         share of ticks that the model covers. Each family was scored by predictors fitted to the others. `adapted` is\n\
+         the model where it learns on while it is judged. Dispersion below 1: a negative control.\n",
         evaluation.tau, evaluation.horizon_ticks
     );
     println!("{}", evaluation.table());
-    let mut ranked: Vec<_> = Evaluation::predictors().map(|p| (evaluation.mean_pinball(p), p)).collect();
-    ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
-    if let [(best, first), (next, second), ..] = ranked[..] {
-        println!("\nLeast mean loss: {first} with {best:.3}, then {second} with {next:.3}.");
-    }
+    println!("\n{}", evaluation.summary());
 }
 
 /// Writes a file in one step, so that no reader meets half of it.

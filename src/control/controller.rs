@@ -44,7 +44,7 @@ pub struct ControllerOptions {
     pub weights: Weights,
     /// Largest ring it may choose, bytes; the channel's own limit.
     pub ring_bytes_max: Option<u64>,
-    /// The forecast; the packaged model. Without one a rule of thumb forecasts.
+    /// The forecast; the packaged model, if it is proven. Without one a rule of thumb forecasts.
     pub model: Option<OverflowModel>,
 }
 
@@ -55,7 +55,7 @@ impl Default for ControllerOptions {
             mode: Mode::Active,
             weights: Weights::BALANCED,
             ring_bytes_max: None,
-            model: OverflowModel::packaged().ok(),
+            model: OverflowModel::packaged().ok().filter(OverflowModel::is_proven),
         }
     }
 }

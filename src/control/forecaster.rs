@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::control::journal::Contribution;
-use crate::model::{FEATURE_NAMES, FeatureWindow, Observation, OverflowModel, ServiceRate};
+use crate::model::{FEATURE_NAMES, FeatureWindow, Observation, Online, OverflowModel, ServiceRate};
 use crate::telemetry::Sample;
 
 /// Features outside the range of training from which on the model is not asked.
@@ -22,6 +22,8 @@ pub enum ForecastSource {
     Heuristic,
     /// The rule of thumb, since too many features are outside what the model was trained on.
     OutOfDistribution,
+    /// The rule of thumb, since the model was exceeded far more often than it promises.
+    Drifted,
 }
 
 /// A forecast for a channel.
@@ -40,45 +42,51 @@ pub struct Prediction {
 /// Turns a channel's samples into predictions.
 #[derive(Debug)]
 pub(crate) struct Forecaster {
-    model: Option<OverflowModel>,
+    model: Option<(OverflowModel, Online)>,
     rate: ServiceRate,
     window: FeatureWindow,
-    contributions: [(usize, f64); 3],
 }
 
 impl Forecaster {
     pub(crate) fn new(model: Option<OverflowModel>) -> Self {
-        Self { model, rate: ServiceRate::default(), window: FeatureWindow::default(), contributions: [(0, 0.0); 3] }
+        let model = model.map(|model| (model.clone(), Online::new(&model, 1)));
+        Self { model, rate: ServiceRate::default(), window: FeatureWindow::default() }
     }
 
     /// Takes a sample in and predicts; `None` until a busy receiver was seen.
     pub(crate) fn observe(&mut self, sample: &Sample) -> Option<Prediction> {
         let seen = self.rate.observe(sample)?;
-        (0..seen.ticks).for_each(|_| self.window.push(seen.demand));
-        let by_model =
-            self.model.as_ref().filter(|_| self.window.is_warm()).map(|m| m.forecast(&self.window.features()));
-        if let Some(forecast) = by_model {
-            self.contributions = forecast.top;
-            if forecast.clipped < CLIPPED_MAX {
-                return Some(predict(seen, forecast.peak_backlog, ForecastSource::Model, forecast.clipped));
+        let mut by_model = None;
+        for _ in 0..seen.ticks {
+            self.window.push(seen.demand);
+            if let Some((model, online)) = self.model.as_mut().filter(|_| self.window.is_warm()) {
+                by_model = Some((online.correct(model.forecast(&self.window.features())), online.has_drifted()));
             }
         }
+        let (mut source, mut clipped) = (ForecastSource::Heuristic, 0);
+        if let Some((forecast, has_drifted)) = by_model {
+            clipped = forecast.clipped;
+            source = match clipped {
+                CLIPPED_MAX.. => ForecastSource::OutOfDistribution,
+                _ if has_drifted => ForecastSource::Drifted,
+                _ => return Some(predict(seen, forecast.peak_backlog, ForecastSource::Model, clipped)),
+            };
+        }
         let peak = seen.demand.backlog + HEURISTIC_FACTOR * self.window.arrivals_max(64);
-        let (source, clipped) = by_model
-            .map_or((ForecastSource::Heuristic, 0), |forecast| (ForecastSource::OutOfDistribution, forecast.clipped));
         Some(predict(seen, peak, source, clipped))
     }
 
     /// What moved the model's last forecast.
     pub(crate) fn contributions(&self) -> Vec<Contribution> {
         let row = self.window.features();
-        let named = |&(i, moved): &(usize, f64)| Contribution { feature: FEATURE_NAMES[i], value: row[i], moved };
-        self.contributions.iter().filter(|(_, moved)| *moved != 0.0).map(named).collect()
+        let top = self.model.as_ref().map(|(model, _)| model.top_contributions(&row));
+        let named = |(i, moved): (usize, f64)| Contribution { feature: FEATURE_NAMES[i], value: row[i], moved };
+        top.into_iter().flatten().filter(|(_, moved)| *moved != 0.0).map(named).collect()
     }
 
     /// Ticks ahead that are predicted.
     pub(crate) fn horizon_ticks(&self) -> u32 {
-        self.model.as_ref().map_or(32, OverflowModel::horizon_ticks)
+        self.model.as_ref().map_or(32, |(model, _)| model.horizon_ticks())
     }
 }
 

@@ -2,12 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{FEATURE_NAMES, FEATURES, OverflowModel, TICK_NS, feature_schema};
+use crate::model::forecast::PARTS_MAX;
+use crate::model::{EXCEEDANCE_LEVELS, FEATURE_NAMES, FEATURES, OverflowModel, TICK_NS, feature_schema};
 
 /// Version of the file format that this build reads and writes.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 const FILE_BYTES_MAX: usize = 1 << 20;
 const HORIZON_TICKS_MAX: u32 = 100_000;
+/// Largest features that a model may speak of: as they are, and their log1p.
+const FEATURE_MAX: f64 = 1e12;
+const LOG_FEATURE_MAX: f64 = 100.0;
 
 /// An overflow model as it stands in its file. [`ModelFile::check`] makes it usable.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,22 +23,36 @@ pub struct ModelFile {
     pub feature_schema: String,
     /// Tick of training, nanoseconds.
     pub tick_ns: u64,
+    /// How it was fitted: `ridge`, `quantile`, `elastic_net` or `blend`.
+    pub method: String,
     /// Ticks ahead that are predicted.
     pub horizon_ticks: u32,
     /// Quantile that is predicted, 0 to 1.
     pub tau: f64,
+    /// Whether it may be in charge.
+    pub standing: Standing,
     /// What it was trained on.
     pub traces: Vec<TrainingTrace>,
-    /// One entry a feature, in order.
-    pub features: Vec<FeatureBounds>,
-    /// Prediction for features at their means, log1p scale.
-    pub intercept: f64,
-    /// What lifts the regression to the quantile, log1p scale.
-    pub conformal_offset: f64,
+    /// Linear models whose mean on the log1p scale is the forecast; one to four.
+    pub parts: Vec<ModelPart>,
+    /// What rise is to be expected; on the log scale. The overflow probability is read off it and the next field.
+    pub centre: ModelPart,
+    /// How far rises exceeded the centre, log1p scale, at each of [`EXCEEDANCE_LEVELS`]; ascending.
+    pub exceedance: Vec<f64>,
     /// Scores on families that were held out, as measured by the evaluation.
     pub held_out: Vec<Score>,
     /// CRC-32 of the file with this field 0.
     pub checksum: u32,
+}
+
+/// Whether a model did better than every rule of thumb on families it had not seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It did, with the whole interval of the difference.
+    Proven,
+    /// It did not: it may be looked at, and the rule of thumb stays in charge.
+    Candidate,
 }
 
 /// A trace that a model was trained on.
@@ -49,7 +67,31 @@ pub struct TrainingTrace {
     pub sha256: String,
 }
 
-/// Range, scaling and weight of one feature.
+/// One linear model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelPart {
+    /// What it takes and yields.
+    pub scale: PartScale,
+    /// Prediction for features at their means, on the part's scale.
+    pub intercept: f64,
+    /// What lifts the regression to the quantile, on the part's scale.
+    pub conformal_offset: f64,
+    /// One entry a feature, in order.
+    pub features: Vec<FeatureBounds>,
+}
+
+/// What a part takes and yields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartScale {
+    /// log1p of the features, log1p of the rise.
+    Log,
+    /// Features and rise as they are, in ticks of service.
+    Linear,
+}
+
+/// Range, scaling and weight of one feature, on the part's scale.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureBounds {
@@ -73,10 +115,12 @@ pub struct FeatureBounds {
 pub struct Score {
     /// The family that was not trained on.
     pub family: String,
-    /// `ridge`, or a baseline.
+    /// `model`, or a baseline.
     pub predictor: String,
     /// Mean pinball loss at tau, in ticks of service.
     pub pinball: f64,
+    /// Its 95 % interval.
+    pub pinball_interval: [f64; 2],
     /// Share of ticks whose peak was at most the prediction; tau is the aim.
     pub coverage: f64,
 }
@@ -104,6 +148,9 @@ pub enum ModelError {
         /// The value this build needs.
         expected: String,
     },
+    /// The same model in other bytes than training writes.
+    #[error("the model file is not as training wrote it: something changed it since")]
+    Rewritten,
     /// A number that no training yields.
     #[error("the model's {field} is {value}, which no training yields: train it anew with `tidegate train`")]
     Absurd {
@@ -141,23 +188,40 @@ impl ModelFile {
         same("format version", &self.format_version, &FORMAT_VERSION)?;
         same("feature schema", &self.feature_schema, &schema())?;
         same("tick, ns,", &self.tick_ns, &TICK_NS)?;
-        same("number of features", &self.features.len(), &FEATURES)?;
         same("checksum", &self.checksum, &self.content_checksum())?;
+        same("number of exceedance levels", &self.exceedance.len(), &EXCEEDANCE_LEVELS.len())?;
         let within = |field: String, value: f64, low: f64, high: f64| {
             if value >= low && value <= high { Ok(()) } else { Err(ModelError::Absurd { field, value }) }
         };
         within("horizon_ticks".into(), self.horizon_ticks.into(), 1.0, HORIZON_TICKS_MAX.into())?;
         within("tau".into(), self.tau, 0.5, 0.999_999)?;
-        within("intercept".into(), self.intercept, -1e6, 1e6)?;
-        within("conformal_offset".into(), self.conformal_offset, -1e6, 1e6)?;
-        for (feature, name) in self.features.iter().zip(FEATURE_NAMES) {
-            same("feature", &feature.name, &name)?;
-            let field = |part: &str| format!("{part} of {name}");
-            within(field("low"), feature.low, 0.0, 100.0)?;
-            within(field("high"), feature.high, feature.low, 100.0)?;
-            within(field("mean"), feature.mean, 0.0, 100.0)?;
-            within(field("scale"), feature.scale, 1e-9, 100.0)?;
-            within(field("weight"), feature.weight, -1e6, 1e6)?;
+        within("number of parts".into(), self.parts.len() as f64, 1.0, PARTS_MAX as f64)?;
+        let mut below = -1e6;
+        for (level, &residual) in EXCEEDANCE_LEVELS.iter().zip(&self.exceedance) {
+            within(format!("exceedance at {level}"), residual, below, 1e6)?;
+            below = residual;
+        }
+        if self.centre.scale != PartScale::Log {
+            return Err(ModelError::Mismatch {
+                field: "scale of the centre",
+                found: "linear".into(),
+                expected: "log".into(),
+            });
+        }
+        for part in self.parts.iter().chain([&self.centre]) {
+            let largest = if part.scale == PartScale::Log { LOG_FEATURE_MAX } else { FEATURE_MAX };
+            same("number of features", &part.features.len(), &FEATURES)?;
+            within("intercept".into(), part.intercept, -1e12, 1e12)?;
+            within("conformal_offset".into(), part.conformal_offset, -1e12, 1e12)?;
+            for (feature, name) in part.features.iter().zip(FEATURE_NAMES) {
+                same("feature", &feature.name, &name)?;
+                let field = |part: &str| format!("{part} of {name}");
+                within(field("low"), feature.low, 0.0, largest)?;
+                within(field("high"), feature.high, feature.low, largest)?;
+                within(field("mean"), feature.mean, 0.0, largest)?;
+                within(field("scale"), feature.scale, 1e-9, largest)?;
+                within(field("weight"), feature.weight, -1e12, 1e12)?;
+            }
         }
         Ok(OverflowModel::of_checked(self))
     }
@@ -178,7 +242,11 @@ impl OverflowModel {
         if bytes.len() > FILE_BYTES_MAX {
             return Err(ModelError::TooLong { bytes: bytes.len() });
         }
-        serde_json::from_slice::<ModelFile>(bytes)?.check()
+        let file: ModelFile = serde_json::from_slice(bytes)?;
+        let is_as_written = file.to_json()?.as_bytes() == bytes;
+        let model = file.check()?;
+        // What reads the same but is not the same, `1E3` for `1e3` say, was still changed by something.
+        if is_as_written { Ok(model) } else { Err(ModelError::Rewritten) }
     }
 
     /// The model that comes with the library, `models/overflow.json`.
@@ -195,21 +263,35 @@ fn schema() -> String {
     format!("{:016x}", feature_schema())
 }
 
-impl Default for ModelFile {
-    /// A file for this build's features that predicts nothing: to be filled in.
-    fn default() -> Self {
+impl ModelPart {
+    /// A part for this build's features that predicts nothing: to be filled in.
+    pub fn new(scale: PartScale) -> Self {
         let feature =
             |name: &str| FeatureBounds { name: name.into(), low: 0.0, high: 0.0, mean: 0.0, scale: 1.0, weight: 0.0 };
+        Self {
+            scale,
+            intercept: 0.0,
+            conformal_offset: 0.0,
+            features: FEATURE_NAMES.into_iter().map(feature).collect(),
+        }
+    }
+}
+
+impl Default for ModelFile {
+    /// A file without parts: to be filled in.
+    fn default() -> Self {
         Self {
             format_version: FORMAT_VERSION,
             feature_schema: schema(),
             tick_ns: TICK_NS,
+            method: "ridge".into(),
             horizon_ticks: 32,
             tau: 0.99,
+            standing: Standing::Candidate,
             traces: Vec::new(),
-            features: FEATURE_NAMES.into_iter().map(feature).collect(),
-            intercept: 0.0,
-            conformal_offset: 0.0,
+            parts: Vec::new(),
+            centre: ModelPart::new(PartScale::Log),
+            exceedance: vec![0.0; EXCEEDANCE_LEVELS.len()],
             held_out: Vec::new(),
             checksum: 0,
         }
@@ -221,9 +303,17 @@ mod tests {
     use super::*;
 
     fn file() -> ModelFile {
-        let mut file = ModelFile { intercept: 0.5, conformal_offset: 0.25, ..ModelFile::default() };
-        file.features[2] = FeatureBounds { high: 3.0, mean: 1.0, scale: 2.0, weight: 0.5, ..file.features[2].clone() };
-        file.sealed()
+        let mut part = ModelPart { intercept: 0.5, conformal_offset: 0.25, ..ModelPart::new(PartScale::Log) };
+        part.features[2] = FeatureBounds { high: 3.0, mean: 1.0, scale: 2.0, weight: 0.5, ..part.features[2].clone() };
+        let exceedance = (0..EXCEEDANCE_LEVELS.len()).map(|i| i as f64 / 10.0).collect();
+        ModelFile { parts: vec![part], exceedance, ..ModelFile::default() }.sealed()
+    }
+
+    /// A row that no cap on the rise touches.
+    fn row() -> [f64; FEATURES] {
+        let mut row = [0.0; FEATURES];
+        row[9] = 1e6;
+        row
     }
 
     #[test]
@@ -231,13 +321,40 @@ mod tests {
         let json = file().to_json().unwrap();
         let model = OverflowModel::from_json(json.as_bytes()).unwrap();
         assert_eq!(model.file(), &file());
-        let mut row = [0.0; FEATURES];
-        row[2] = 5.0; // clipped to 3
+        let mut row = row();
+        row[2] = 5f64.exp_m1(); // its log1p is clipped to 3
         let forecast = model.forecast(&row);
         let log = 0.5 + 0.25 + 0.5 * (3.0 - 1.0) / 2.0;
         assert!((forecast.peak_backlog - f64::exp_m1(log)).abs() < 1e-12);
-        assert_eq!(forecast.clipped, 1);
-        assert_eq!(forecast.top[0], (2, 0.5));
+        assert_eq!(forecast.clipped, 2);
+        assert_eq!(model.top_contributions(&row)[0], (2, 0.5));
+    }
+
+    #[test]
+    fn parts_are_averaged_on_the_log_scale_and_a_rise_has_an_end() {
+        let mut two = file();
+        two.parts.push(ModelPart { intercept: 3.0, ..ModelPart::new(PartScale::Linear) });
+        let model = two.sealed().check().unwrap();
+        // The first part at a feature of 0 is a quarter of a deviation times 0.5 below its intercept.
+        let log = (0.75 - 0.25 + 3f64.ln_1p()) / 2.0;
+        assert!((model.forecast(&row()).log_rise - log).abs() < 1e-12);
+        assert_eq!(model.forecast(&[0.0; FEATURES]).peak_backlog, 0.0);
+    }
+
+    #[test]
+    fn the_overflow_probability_falls_with_capacity_and_reads_the_levels() {
+        let model = file().check().unwrap();
+        let forecast = model.forecast(&row());
+        let at_short = |short: f64| model.overflow_probability(&forecast, (forecast.log_centre + short).exp_m1());
+        assert!((at_short(0.5) - 0.5).abs() < 1e-9); // the level at 0.5 is 0.5
+        assert!((at_short(0.05) - (1.0 - 0.075)).abs() < 1e-9);
+        assert!(at_short(9.0) < 0.001 && at_short(-0.4) > 0.95);
+        let mut before = 1.0;
+        for capacity in (0..60).map(|c| f64::from(c) * 0.2) {
+            let now = model.overflow_probability(&forecast, capacity);
+            assert!(now <= before);
+            before = now;
+        }
     }
 
     #[test]
@@ -249,18 +366,27 @@ mod tests {
         };
         assert!(change(&|f| f.format_version = 9).contains("format version is 9"));
         assert!(change(&|f| f.feature_schema = "0".into()).contains("feature schema is 0"));
-        assert!(change(&|f| f.features.truncate(3)).contains("number of features is 3"));
-        assert!(change(&|f| f.features[1].scale = 0.0).contains("scale of backlog_max_64 is 0"));
-        assert!(change(&|f| f.features[0].weight = f64::NAN).contains("weight of backlog"));
-        assert!(change(&|f| f.intercept = f64::INFINITY).contains("intercept"));
+        assert!(change(&|f| f.parts.clear()).contains("number of parts is 0"));
+        assert!(change(&|f| f.parts[0].features.truncate(3)).contains("number of features is 3"));
+        assert!(change(&|f| f.parts[0].features[1].scale = 0.0).contains("scale of backlog_max_64 is 0"));
+        assert!(change(&|f| f.parts[0].features[0].weight = f64::NAN).contains("weight of backlog"));
+        assert!(change(&|f| f.parts[0].intercept = f64::INFINITY).contains("intercept"));
+        assert!(change(&|f| f.exceedance[3] = 0.0).contains("exceedance at 0.3"));
         assert!(change(&|f| f.tau = 1.0).contains("tau"));
     }
 
     #[test]
-    fn damage_is_found_by_the_checksum() {
-        let json = file().to_json().unwrap().replace("0.25", "0.26");
-        let error = OverflowModel::from_json(json.as_bytes()).unwrap_err();
-        assert!(matches!(error, ModelError::Mismatch { field: "checksum", .. }), "{error}");
+    fn every_flip_of_a_bit_is_found() {
+        let json = file().to_json().unwrap().into_bytes();
+        for bit in 0..json.len() * 8 {
+            let mut flipped = json.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(OverflowModel::from_json(&flipped).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_model_is_refused() {
         assert!(matches!(OverflowModel::from_json(b"{}"), Err(ModelError::Json(_))));
         assert!(matches!(OverflowModel::from_json(&vec![b' '; 2 << 20]), Err(ModelError::TooLong { .. })));
     }

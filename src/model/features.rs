@@ -10,12 +10,13 @@ pub struct Demand {
 }
 
 /// Number of features.
-pub const FEATURES: usize = 14;
-/// One row of features.
+pub const FEATURES: usize = 20;
+/// One row of features: ratios to the service per tick, and shares. Models take them as they are, or their log1p.
 pub type Features = [f64; FEATURES];
 
-/// What each feature is, before its log1p. Windows are in ticks; `mean_N` and `deviation_N` weigh a tick by 1 - 1/N a
-/// tick of age.
+/// What each feature is. Windows are in ticks: `max_N` is the largest of the last N, `mean_N` and `deviation_N` weigh a
+/// tick by 1 - 1/N a tick of age, and a `peak_N` shrinks by 1/N a tick until a larger one comes. `surge_8` is what
+/// arrived in 8 ticks, `rise_32` how far the backlog rose at most within the last 32.
 pub const FEATURE_NAMES: [&str; FEATURES] = [
     "backlog",
     "backlog_max_64",
@@ -31,14 +32,31 @@ pub const FEATURE_NAMES: [&str; FEATURES] = [
     "arrivals_deviation_64",
     "overload_share_64",
     "rise_4_over_64",
+    "arrivals_mean_1024",
+    "surge_8_peak_512",
+    "rise_32",
+    "rise_32_mean_256",
+    "rise_32_peak_256",
+    "rise_32_peak_2048",
 ];
+
+/// Where the features are that a forecast looks at beside its weights.
+pub(super) const BACKLOG: usize = 0;
+pub(super) const ARRIVALS_MAX_256: usize = 9;
 
 /// Ticks after which the longest window is full.
 pub const WARM_TICKS: usize = 256;
 /// Demand beyond this many ticks of service is cut: it overflows any ring, and its square must stay finite.
 const DEMAND_MAX: f64 = 1e9;
-const MEANS: [f64; 4] = [4.0, 16.0, 64.0, 256.0];
+const MEANS: [f64; 5] = [4.0, 16.0, 64.0, 256.0, 1024.0];
 const DEVIATIONS: [f64; 2] = [16.0, 64.0];
+/// Ticks of a surge.
+const SURGE_TICKS: usize = 8;
+const SURGE_PEAK_TICKS: f64 = 512.0;
+/// Ticks of a rise.
+const RISE_TICKS: usize = 32;
+const RISE_PEAKS: [f64; 2] = [256.0, 2048.0];
+const RISE_MEAN_TICKS: f64 = 256.0;
 
 /// The recent past of one channel. Pushing and reading allocate nothing.
 #[derive(Debug, Clone)]
@@ -51,6 +69,11 @@ pub struct FeatureWindow {
     squares: [f64; DEVIATIONS.len()],
     centres: [f64; DEVIATIONS.len()],
     overload: f64,
+    surge: f64,
+    surge_peak: f64,
+    rise: f64,
+    rise_mean: f64,
+    rise_peaks: [f64; RISE_PEAKS.len()],
 }
 
 impl Default for FeatureWindow {
@@ -64,6 +87,11 @@ impl Default for FeatureWindow {
             squares: [0.0; DEVIATIONS.len()],
             centres: [0.0; DEVIATIONS.len()],
             overload: 0.0,
+            surge: 0.0,
+            surge_peak: 0.0,
+            rise: 0.0,
+            rise_mean: 0.0,
+            rise_peaks: [0.0; RISE_PEAKS.len()],
         }
     }
 }
@@ -73,6 +101,7 @@ impl FeatureWindow {
     pub fn push(&mut self, demand: Demand) {
         let arrivals = sound(demand.arrivals);
         self.last = Demand { arrivals, backlog: sound(demand.backlog) };
+        let before = (self.ticks >= RISE_TICKS).then(|| self.backlogs[(self.ticks - RISE_TICKS) % self.backlogs.len()]);
         self.arrivals[self.ticks % WARM_TICKS] = arrivals;
         self.backlogs[self.ticks % self.backlogs.len()] = self.last.backlog;
         self.ticks += 1;
@@ -86,6 +115,15 @@ impl FeatureWindow {
             self.squares[i] = (1.0 - 1.0 / ticks) * (self.squares[i] + off * off / ticks);
         }
         self.overload += (f64::from(arrivals > 1.0) - self.overload) / 64.0;
+        // Summed anew each time: a running difference would keep the rounding of every number that passed through.
+        self.surge = (1..=SURGE_TICKS.min(self.ticks)).map(|age| self.arrivals[(self.ticks - age) % WARM_TICKS]).sum();
+        self.surge_peak = (self.surge_peak * (1.0 - 1.0 / SURGE_PEAK_TICKS)).max(self.surge);
+        let peak = max_of_last(&self.backlogs, self.ticks, RISE_TICKS);
+        self.rise = before.map_or(0.0, |before| (peak - before).max(0.0));
+        self.rise_mean += (self.rise - self.rise_mean) / RISE_MEAN_TICKS;
+        for (peak, ticks) in self.rise_peaks.iter_mut().zip(RISE_PEAKS) {
+            *peak = (*peak * (1.0 - 1.0 / ticks)).max(self.rise);
+        }
     }
 
     /// Whether the longest window is full.
@@ -100,7 +138,6 @@ impl FeatureWindow {
 
     /// The row as of the last tick.
     pub fn features(&self) -> Features {
-        let rise = (self.means[0] - self.means[2]).max(0.0);
         [
             self.last.backlog,
             max_of_last(&self.backlogs, self.ticks, 64),
@@ -115,9 +152,14 @@ impl FeatureWindow {
             self.squares[0].sqrt(),
             self.squares[1].sqrt(),
             self.overload,
-            rise,
+            (self.means[0] - self.means[2]).max(0.0),
+            self.means[4],
+            self.surge_peak,
+            self.rise,
+            self.rise_mean,
+            self.rise_peaks[0],
+            self.rise_peaks[1],
         ]
-        .map(f64::ln_1p)
     }
 }
 
@@ -150,9 +192,9 @@ mod tests {
         (0..5000).for_each(|_| window.push(Demand { arrivals: 0.5, backlog: 2.0 }));
         let row = window.features();
         for name in ["arrivals", "arrivals_mean_4", "arrivals_mean_256", "arrivals_max_256"] {
-            assert!((row[at(name)] - 0.5f64.ln_1p()).abs() < 1e-6, "{name}");
+            assert!((row[at(name)] - 0.5).abs() < 1e-6, "{name}");
         }
-        assert!((row[at("backlog")] - 2f64.ln_1p()).abs() < 1e-12);
+        assert!((row[at("backlog")] - 2.0).abs() < 1e-12);
         assert!(row[at("arrivals_deviation_64")] < 1e-6);
         assert_eq!(row[at("overload_share_64")], 0.0);
     }
@@ -168,8 +210,28 @@ mod tests {
                 window.push(Demand::default());
             }
             let row = window.features();
-            assert_eq!((row[at(left)], row[at(stayed)]), (0.0, 9f64.ln_1p()));
+            assert_eq!((row[at(left)], row[at(stayed)]), (0.0, 9.0));
         }
+    }
+
+    #[test]
+    fn a_rise_is_seen_when_it_has_happened_and_remembered_as_a_peak() {
+        let mut window = FeatureWindow::default();
+        (0..100).for_each(|_| window.push(Demand { arrivals: 1.0, backlog: 3.0 }));
+        assert_eq!(window.features()[at("rise_32")], 0.0);
+        (1..=10).for_each(|i| window.push(Demand { arrivals: 2.0, backlog: 3.0 + f64::from(i) }));
+        let row = window.features();
+        assert_eq!((row[at("rise_32")], row[at("rise_32_peak_256")]), (10.0, 10.0));
+        assert_eq!(row[at("surge_8_peak_512")], 16.0);
+        (0..40).for_each(|_| window.push(Demand { arrivals: 0.0, backlog: 0.0 }));
+        let row = window.features();
+        assert_eq!(row[at("rise_32")], 0.0);
+        assert!(row[at("rise_32_peak_256")] > 8.0 && row[at("rise_32_peak_2048")] > 9.5);
+    }
+
+    #[test]
+    fn features_lie_where_a_forecast_looks_for_them() {
+        assert_eq!((at("backlog"), at("arrivals_max_256")), (BACKLOG, ARRIVALS_MAX_256));
     }
 
     #[test]

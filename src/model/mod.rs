@@ -7,11 +7,15 @@
 mod artifact;
 mod features;
 mod forecast;
+mod online;
 mod service;
 
-pub use artifact::{FORMAT_VERSION, FeatureBounds, ModelError, ModelFile, Score, TrainingTrace};
+pub use artifact::{
+    FORMAT_VERSION, FeatureBounds, ModelError, ModelFile, ModelPart, PartScale, Score, Standing, TrainingTrace,
+};
 pub use features::{Demand, FEATURE_NAMES, FEATURES, FeatureWindow, Features, WARM_TICKS, feature_schema};
-pub use forecast::{Forecast, OverflowModel};
+pub use forecast::{EXCEEDANCE_LEVELS, Forecast, OverflowModel};
+pub use online::Online;
 pub use service::{Observation, ServiceRate};
 
 /// Length of the tick that models are trained for, nanoseconds.

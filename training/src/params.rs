@@ -1,6 +1,7 @@
 //! How to train. Parameters are unchecked until `check()`.
 
 use crate::TrainError;
+use crate::fit::Method;
 
 /// Parameters of training and evaluation.
 ///
@@ -8,7 +9,8 @@ use crate::TrainError;
 /// |---|---|---|---|
 /// | `horizon_ticks` | 32 | how far ahead the peak is predicted | 1 to 4,096 |
 /// | `tau` | 0.99 | the quantile | 0.5 to 0.9999 |
-/// | `penalty` | 0.001 | ridge penalty on standardised features, per row | above 0 to 100 |
+/// | `method` | blend | how the model is fitted | see [`Method`] |
+/// | `penalty` | 0.01 | ridge penalty on standardised features, per row | above 0 to 100 |
 /// | `rows_max` | 6,000 | rows kept of each trace at each load | 100 to 1,000,000 |
 #[derive(Debug, Clone)]
 pub struct TrainParams {
@@ -16,6 +18,8 @@ pub struct TrainParams {
     pub horizon_ticks: u32,
     /// Quantile to predict.
     pub tau: f64,
+    /// How the model is fitted.
+    pub method: Method,
     /// Ridge penalty.
     pub penalty: f64,
     /// Rows kept of each trace at each load, evenly spaced.
@@ -28,7 +32,7 @@ pub struct ValidParams(TrainParams);
 
 impl Default for TrainParams {
     fn default() -> Self {
-        Self { horizon_ticks: 32, tau: 0.99, penalty: 1e-3, rows_max: 6_000 }
+        Self { horizon_ticks: 32, tau: 0.99, method: Method::Blend, penalty: 1e-2, rows_max: 6_000 }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use tidegate::model::{Demand, FeatureWindow, Features, WARM_TICKS};
 
+use crate::baselines::{SignalTracker, Signals};
 use crate::dataset::ArrivalTrace;
 use crate::params::ValidParams;
 
@@ -25,21 +26,48 @@ pub struct Series {
     pub rows: Vec<Features>,
     /// Label of each row: log1p of how far the backlog rises within the horizon over what it is, in ticks of service.
     pub labels: Vec<f64>,
+    /// The same within a quarter and within half of the horizon.
+    pub nearer: Vec<[f64; 2]>,
     /// The peak backlog within the horizon that each label stands for, ticks of service.
     pub peaks: Vec<f64>,
     /// What the baselines look at, for each row.
-    pub glances: Vec<Glance>,
+    pub signals: Vec<Signals>,
     /// Ticks between two kept rows.
     pub stride: usize,
+    /// Ticks ahead that labels look.
+    pub horizon_ticks: u32,
+    /// Arrivals of every tick from the first kept row on, ticks of service.
+    pub arrivals: Vec<f64>,
 }
 
-/// What a rule of thumb sees at a tick, in ticks of service.
-#[derive(Debug, Clone, Copy)]
-pub struct Glance {
-    /// Largest backlog of the last 64 ticks.
-    pub last_peak: f64,
-    /// Backlog now and mean arrivals of about 16 ticks.
-    pub level: f64,
+impl Series {
+    /// Its first `rows` rows.
+    pub fn first_rows(&self, rows: usize) -> Self {
+        let kept = (0..rows.min(self.rows.len())).collect::<Vec<_>>();
+        self.kept(&kept, self.stride)
+    }
+
+    /// At most `rows_max` rows of it, evenly spaced.
+    pub fn thinned(&self, rows_max: usize) -> Self {
+        let step = self.rows.len().div_ceil(rows_max).max(1);
+        self.kept(&(0..self.rows.len()).step_by(step).collect::<Vec<_>>(), self.stride * step)
+    }
+
+    fn kept(&self, rows: &[usize], stride: usize) -> Self {
+        Self {
+            trace: self.trace.clone(),
+            family: self.family.clone(),
+            load: self.load,
+            rows: rows.iter().map(|&i| self.rows[i]).collect(),
+            labels: rows.iter().map(|&i| self.labels[i]).collect(),
+            nearer: rows.iter().map(|&i| self.nearer[i]).collect(),
+            peaks: rows.iter().map(|&i| self.peaks[i]).collect(),
+            signals: rows.iter().map(|&i| self.signals[i]).collect(),
+            stride,
+            horizon_ticks: self.horizon_ticks,
+            arrivals: self.arrivals.clone(),
+        }
+    }
 }
 
 /// Every trace at every load.
@@ -51,28 +79,36 @@ pub fn all(traces: &[ArrivalTrace], params: &ValidParams) -> Vec<Series> {
 pub fn series(trace: &ArrivalTrace, load: f64, params: &ValidParams) -> Series {
     let arrivals = arrivals_a_tick(&trace.events, load);
     let backlogs = lindley(&arrivals, 0.0);
-    let peaks = peaks_ahead(&backlogs, params.horizon_ticks as usize);
+    let horizon = params.horizon_ticks as usize;
+    let peaks = peaks_ahead(&backlogs, horizon);
+    let nearer = [4, 2].map(|part| peaks_ahead(&backlogs, (horizon / part).max(1)));
     let usable = arrivals.len().saturating_sub(WARM_TICKS + params.horizon_ticks as usize);
     let stride = usable.div_ceil(params.rows_max).max(1);
     let mut window = FeatureWindow::default();
+    let mut tracker = SignalTracker::new(params.horizon_ticks);
     let mut out = Series {
         trace: trace.name.clone(),
         family: trace.family.clone(),
         load,
         rows: Vec::new(),
         labels: Vec::new(),
+        nearer: Vec::new(),
         peaks: Vec::new(),
-        glances: Vec::new(),
+        signals: Vec::new(),
         stride,
+        horizon_ticks: params.horizon_ticks,
+        arrivals: arrivals.get(WARM_TICKS - 1..).unwrap_or_default().to_vec(),
     };
     for (tick, (&arrivals, &backlog)) in arrivals.iter().zip(&backlogs).enumerate() {
         window.push(Demand { arrivals, backlog });
+        let signals = tracker.push(arrivals, backlog);
         let kept = window.is_warm() && (tick + 1 - WARM_TICKS).is_multiple_of(stride);
         if let (true, Some(&peak)) = (kept, peaks.get(tick)) {
-            let row = window.features();
-            out.glances.push(Glance { last_peak: row[1].exp_m1(), level: backlog + row[4].exp_m1() });
-            out.rows.push(row);
-            out.labels.push((peak - backlog).max(0.0).ln_1p());
+            out.signals.push(signals);
+            out.rows.push(window.features());
+            let rise = |peak: f64| (peak - backlog).max(0.0).ln_1p();
+            out.labels.push(rise(peak));
+            out.nearer.push([rise(nearer[0][tick]), rise(nearer[1][tick])]);
             out.peaks.push(peak);
         }
     }
@@ -93,6 +129,21 @@ pub fn arrivals_a_tick(events: &[(u64, u32)], load: f64) -> Vec<f64> {
     let mean = arrivals.iter().sum::<f64>() / arrivals.len() as f64;
     arrivals.iter_mut().for_each(|bytes| *bytes *= load / mean.max(f64::MIN_POSITIVE));
     arrivals
+}
+
+/// Index of dispersion for counts: variance over mean of the arrivals in windows of 100 mean gaps. 1 for a Poisson
+/// process, more for bursts, less for what is regular (Cox and Lewis, "The Statistical Analysis of Series of Events",
+/// 1966).
+pub fn dispersion(trace: &ArrivalTrace) -> f64 {
+    let (Some(first), Some(last)) = (trace.events.first(), trace.events.last()) else { return 0.0 };
+    let windows = (trace.events.len() / 100).max(1);
+    let width = ((last.0 - first.0) as f64 / windows as f64).max(1.0);
+    let mut counts = vec![0.0; windows];
+    for (t_ns, _) in &trace.events {
+        counts[(((t_ns - first.0) as f64 / width) as usize).min(windows - 1)] += 1.0;
+    }
+    let mean = counts.iter().sum::<f64>() / windows as f64;
+    counts.iter().map(|count| (count - mean) * (count - mean)).sum::<f64>() / windows as f64 / mean
 }
 
 /// Backlog after each tick, in ticks of service, in a buffer without end: W' = max(0, W + A - 1) (Lindley, "The theory

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use flate2::{Compression, write::GzEncoder};
-use tidegate_training::{TrainError, TrainParams, read_directory, train};
+use tidegate_training::{Silent, TrainError, TrainParams, read_directory, train};
 
 /// Bursts whose length and distance follow from `seed`.
 fn write_trace(directory: &Path, name: &str, seed: u64) {
@@ -29,17 +29,17 @@ fn training_is_deterministic_and_its_model_loads() {
     }
     let params = TrainParams { rows_max: 1_000, ..TrainParams::default() }.check().unwrap();
     let traces = read_directory(directory.path()).unwrap();
-    let (file, evaluation) = train(&traces, &params).unwrap();
-    let (again, _) = train(&traces, &params).unwrap();
+    let (file, evaluation) = train(&traces, &params, &Silent).unwrap();
+    let (again, _) = train(&traces, &params, &Silent).unwrap();
     assert_eq!(file.to_json().unwrap(), again.to_json().unwrap());
-    let families: Vec<_> = evaluation.scores.iter().map(|s| s.family.as_str()).collect();
-    assert_eq!(families[0], "alpha");
-    assert_eq!(evaluation.scores.len(), 3 * 4);
+    assert_eq!(evaluation.families.keys().collect::<Vec<_>>(), ["alpha", "beta", "gamma"]);
+    assert!(evaluation.families.values().all(|family| family.comparison.baselines.len() == 7));
+    assert_eq!(evaluation.candidates.len(), 4);
     let model = tidegate::model::OverflowModel::from_json(file.to_json().unwrap().as_bytes()).unwrap();
     assert_eq!(model.file().traces.len(), 3);
-    // On training-like data the conformal quantile holds, within what dependence between rows allows.
-    let ridge: Vec<_> = evaluation.scores.iter().filter(|s| s.predictor == "ridge").collect();
-    assert!(ridge.iter().all(|s| s.coverage > 0.95), "{ridge:?}");
+    // On training-like data the quantile holds, within what dependence between rows allows.
+    let coverage: Vec<_> = evaluation.families.values().map(|family| family.comparison.model.coverage).collect();
+    assert!(coverage.iter().all(|share| *share > 0.95), "{coverage:?}");
 }
 
 #[test]
@@ -48,24 +48,23 @@ fn one_family_alone_cannot_be_judged() {
     write_trace(directory.path(), "alpha_1", 1);
     let traces = read_directory(directory.path()).unwrap();
     let params = TrainParams::default().check().unwrap();
-    assert!(matches!(train(&traces, &params), Err(TrainError::TooLittle { found: 1, .. })));
+    assert!(matches!(train(&traces, &params, &Silent), Err(TrainError::TooLittle { found: 1, .. })));
 }
 
 #[test]
-fn the_live_forecast_agrees_with_the_trained_regression() {
+fn a_model_forecasts_the_same_to_the_bit_after_it_went_through_its_file() {
     let directory = tempfile::tempdir().unwrap();
     for (name, seed) in [("alpha_1", 3), ("beta_1", 4)] {
         write_trace(directory.path(), name, seed);
     }
     let params = TrainParams { rows_max: 1_000, ..TrainParams::default() }.check().unwrap();
     let traces = read_directory(directory.path()).unwrap();
-    let (file, _) = train(&traces, &params).unwrap();
     let series = tidegate_training::series::all(&traces, &params);
-    let model = file.clone().check().unwrap();
+    let trained = tidegate_training::fit::fit(&series.iter().collect::<Vec<_>>(), params.method, &params).unwrap();
+    let json = trained.file().to_json().unwrap();
+    let live = tidegate::model::OverflowModel::from_json(json.as_bytes()).unwrap();
     for row in series.iter().flat_map(|s| s.rows.iter().step_by(50)) {
-        let trained = tidegate_training::fit::predict_peak(&file, row);
-        let live = model.forecast(row).peak_backlog;
-        assert!((trained - live).abs() <= 1e-9 * trained.max(1.0), "{trained} {live}");
+        assert_eq!(trained.forecast(row), live.forecast(row));
     }
 }
 
