@@ -5,8 +5,10 @@ mod doctor;
 mod failure;
 mod host;
 mod models;
+mod progress;
 mod record;
 mod trace;
+mod whole_file;
 
 use std::process::ExitCode;
 use std::sync::Arc;

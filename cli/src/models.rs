@@ -3,39 +3,36 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tidegate_training::{ArrivalTrace, Evaluation, Silent, TrainParams, ValidParams, evaluate, read_directory, train};
+use tidegate::model::ModelFile;
+use tidegate_training::{ArrivalTrace, Evaluation, Method, TrainParams, ValidParams, evaluate, read_directory, train};
 
 use crate::failure::Failure;
+use crate::progress::Bars;
+use crate::whole_file::WholeFile;
 
-/// How to train.
-#[derive(Debug, Args)]
-pub(crate) struct Recipe {
-    /// Directory of recorded arrivals: NAME.tgtrace, or NAME.csv.gz with the columns t_ns,bytes
-    traces: PathBuf,
-    /// Ticks of 1 ms ahead that the peak backlog is predicted for
-    #[arg(long, default_value_t = TrainParams::default().horizon_ticks)]
-    horizon: u32,
-    /// Quantile to predict
-    #[arg(long, default_value_t = TrainParams::default().tau)]
-    tau: f64,
-    /// Ridge penalty
-    #[arg(long, default_value_t = TrainParams::default().penalty)]
-    penalty: f64,
-}
+/// The model's file in a directory of models.
+const OVERFLOW: &str = "overflow.json";
 
 /// `tidegate train`.
 #[derive(Debug, Args)]
 pub(crate) struct Train {
+    /// Directory of recorded arrivals: NAME.tgtrace, or NAME.csv.gz with the columns t_ns,bytes. Traces of one origin are
+    /// a family and share what stands in NAME before the first _; two families are needed
+    traces: PathBuf,
     #[command(flatten)]
     recipe: Recipe,
-    /// Model file to write
-    #[arg(short, long, default_value = "models/overflow.json")]
+    /// Directory to write overflow.json to, or a file NAME.json
+    #[arg(short, long, default_value = "models")]
     output: PathBuf,
 }
 
 /// `tidegate evaluate`.
 #[derive(Debug, Args)]
 pub(crate) struct Evaluate {
+    /// A model, or a directory with overflow.json, whose recipe is judged; without it the packaged model's. Then the
+    /// directory of recorded arrivals, as for `train`
+    #[arg(value_name = "[MODEL] TRACES", num_args = 1..=2, required = true)]
+    paths: Vec<PathBuf>,
     #[command(flatten)]
     recipe: Recipe,
     /// Print one JSON object instead of the table
@@ -43,38 +40,62 @@ pub(crate) struct Evaluate {
     json: bool,
 }
 
+/// How to fit. What is not given is the model's, or the default.
+#[derive(Debug, Args)]
+struct Recipe {
+    /// Ticks of 1 ms ahead that the peak backlog is predicted for
+    #[arg(long)]
+    horizon: Option<u32>,
+    /// Quantile to predict
+    #[arg(long)]
+    tau: Option<f64>,
+    /// Ridge penalty
+    #[arg(long)]
+    penalty: Option<f64>,
+    /// How the model is fitted: ridge, quantile, elastic_net or blend
+    #[arg(long, value_parser = method)]
+    method: Option<Method>,
+}
+
+fn method(name: &str) -> Result<Method, String> {
+    let known = || Method::ALL.map(Method::name).join(", ");
+    Method::ALL.into_iter().find(|method| method.name() == name).ok_or_else(|| format!("known are {}", known()))
+}
+
 impl Recipe {
-    fn check(&self) -> Result<ValidParams, Failure> {
-        let params =
-            TrainParams { horizon_ticks: self.horizon, tau: self.tau, penalty: self.penalty, ..TrainParams::default() };
+    fn check(&self, defaults: TrainParams) -> Result<ValidParams, Failure> {
+        let params = TrainParams {
+            horizon_ticks: self.horizon.unwrap_or(defaults.horizon_ticks),
+            tau: self.tau.unwrap_or(defaults.tau),
+            penalty: self.penalty.unwrap_or(defaults.penalty),
+            method: self.method.unwrap_or(defaults.method),
+            ..defaults
+        };
         Ok(params.check()?)
     }
 }
 
-impl Recipe {
-    /// The traces, with a word about each that is not whole.
-    fn traces(&self) -> Result<Vec<ArrivalTrace>, Failure> {
-        let traces = read_directory(&self.traces)?;
-        for trace in traces.iter().filter(|trace| trace.is_cut_short) {
-            eprintln!("{} ends inside a frame, as after a crash of its recorder: used up to there", trace.name);
-        }
-        Ok(traces)
-    }
-}
-
 pub(crate) fn run_train(command: &Train) -> Result<(), Failure> {
-    let params = command.recipe.check()?;
-    let traces = command.recipe.traces()?;
-    let (file, evaluation) = train(&traces, &params, &Silent)?;
-    write_whole(&command.output, &file.to_json()?)?;
+    let params = command.recipe.check(TrainParams::default())?;
+    let traces = read(&command.traces)?;
+    let path = model_at(&command.output);
+    let output = WholeFile::begin(&path)?;
+    let (file, evaluation) = train(&traces, &params, &Bars::default())?;
+    output.fill(&file.to_json()?)?;
     print_table(&evaluation);
-    println!("\nwrote {}: fitted to {} traces", command.output.display(), traces.len());
+    println!("\nwrote {}: fitted to {} traces", path.display(), traces.len());
     Ok(())
 }
 
 pub(crate) fn run_evaluate(command: &Evaluate) -> Result<(), Failure> {
-    let params = command.recipe.check()?;
-    let evaluation = evaluate(&command.recipe.traces()?, &params, &Silent)?;
+    let (model, traces) = match command.paths.as_slice() {
+        [model, traces] => (Some(model_at(model)), traces),
+        [traces] => (None, traces),
+        _ => return Err(Failure::Usage("[MODEL] TRACES: one or two paths".into())),
+    };
+    let defaults = model.map_or(Ok(TrainParams::default()), |path| recipe_of(&path))?;
+    let params = command.recipe.check(defaults)?;
+    let evaluation = evaluate(&read(traces)?, &params, &Bars::default())?;
     if command.json {
         let json = serde_json::to_string(&evaluation).map_err(|e| Failure::Corrupt(e.to_string()))?;
         println!("{json}");
@@ -82,6 +103,35 @@ pub(crate) fn run_evaluate(command: &Evaluate) -> Result<(), Failure> {
         print_table(&evaluation);
     }
     Ok(())
+}
+
+/// Where in `path`, a directory or a file, the model is.
+fn model_at(path: &Path) -> PathBuf {
+    if path.extension().is_some_and(|extension| extension == "json") { path.into() } else { path.join(OVERFLOW) }
+}
+
+/// How the model at `path` was fitted.
+fn recipe_of(path: &Path) -> Result<TrainParams, Failure> {
+    let file = read_model(path)?.file().clone();
+    let ModelFile { horizon_ticks, tau, .. } = file;
+    let method = method(&file.method).map_err(|known| Failure::Corrupt(format!("{}: {known}", path.display())))?;
+    Ok(TrainParams { horizon_ticks, tau, method, ..TrainParams::default() })
+}
+
+/// Reads and checks a model.
+pub(crate) fn read_model(path: &Path) -> Result<tidegate::model::OverflowModel, Failure> {
+    let bytes = std::fs::read(path).map_err(|e| Failure::io("read", path, &e))?;
+    let model = tidegate::model::OverflowModel::from_json(&bytes);
+    model.map_err(|e| Failure::Corrupt(format!("{}: {e}", path.display())))
+}
+
+/// The traces, with a word about each that is not whole.
+fn read(directory: &Path) -> Result<Vec<ArrivalTrace>, Failure> {
+    let traces = read_directory(directory)?;
+    for trace in traces.iter().filter(|trace| trace.is_cut_short) {
+        eprintln!("{} ends inside a frame, as after a crash of its recorder: used up to there", trace.name);
+    }
+    Ok(traces)
 }
 
 fn print_table(evaluation: &Evaluation) {
@@ -93,14 +143,4 @@ fn print_table(evaluation: &Evaluation) {
     );
     println!("{}", evaluation.table());
     println!("\n{}", evaluation.summary());
-}
-
-/// Writes a file in one step, so that no reader meets half of it.
-pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), Failure> {
-    let partial = path.with_extension("partial");
-    let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, path));
-    written.map_err(|error| {
-        let _nothing_is_left_behind = std::fs::remove_file(&partial);
-        Failure::io("write", path, &error)
-    })
 }

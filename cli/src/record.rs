@@ -13,6 +13,9 @@ use tidegate::telemetry::record;
 
 use crate::failure::Failure;
 
+/// Between two looks whether those who are attached are alive.
+const LOOK_FOR_THE_DEAD_EVERY: Duration = Duration::from_millis(200);
+
 /// `tidegate record`.
 #[derive(Debug, Args)]
 pub(crate) struct Record {
@@ -24,9 +27,12 @@ pub(crate) struct Record {
     /// Microseconds between samples
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..=10_000_000))]
     tick_us: u64,
-    /// Seconds to record; without it, until Ctrl-C or until every endpoint has gone
+    /// Seconds to record; without it, until Ctrl-C or until every endpoint has gone or died
     #[arg(long)]
     seconds: Option<f64>,
+    /// Overwrite the file if there is one
+    #[arg(long)]
+    force: bool,
 }
 
 pub(crate) fn run(command: &Record, interrupted: &Arc<AtomicBool>) -> Result<(), Failure> {
@@ -36,12 +42,20 @@ pub(crate) fn run(command: &Record, interrupted: &Arc<AtomicBool>) -> Result<(),
         None => Duration::MAX,
     };
     let channel = Channel::open(&command.channel)?;
+    if command.output.is_file() && !command.force {
+        return Err(Failure::Usage(format!("{} is there: --force overwrites it", command.output.display())));
+    }
     let file = File::create(&command.output).map_err(|e| Failure::io("write", &command.output, &e))?;
     let began = Instant::now();
+    let mut looked = Instant::now();
     let tick = Duration::from_micros(command.tick_us);
     let mut met = false;
     let recorded = record(&channel, &command.channel, tick, BufWriter::new(file), |sample| {
-        let present = sample.senders > 0 || !channel.view().receiver_pids.is_empty();
+        let mut present = sample.senders > 0 || !channel.view().receiver_pids.is_empty();
+        if present && looked.elapsed() >= LOOK_FOR_THE_DEAD_EVERY {
+            present = channel.is_attended();
+            looked = Instant::now();
+        }
         let over = met && !present;
         met |= present;
         !over && began.elapsed() < limit && !interrupted.load(Ordering::Relaxed)

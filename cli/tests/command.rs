@@ -73,6 +73,7 @@ fn bad_input_gets_one_clear_line_and_leaves_nothing_behind() {
     refused(at, &["record", "nobody", "-o", "trace"], 3, "nothing is called `nobody`");
     refused(at, &["record", "../etc", "-o", "trace"], 2, "cannot name a channel");
     refused(at, &["train", "nowhere"], 3, "nowhere");
+    refused(at, &["evaluate", "nowhere", "."], 3, "nowhere/overflow.json");
     refused(at, &["evaluate", ".", "--tau", "2"], 2, "tau is 2");
     assert_eq!(tidegate(at, &["demo", "--seconds", "0"]).status.code(), Some(2));
 }
@@ -122,6 +123,75 @@ fn an_interrupt_ends_the_children_and_removes_the_segments() {
         line.contains(&format!("demo-{id}-")).then_some(line)
     });
     assert_eq!(orphans.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+#[test]
+fn a_model_is_written_where_it_can_be_judged_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    std::fs::create_dir(at.join("traces")).unwrap();
+    for (name, seed) in [("alpha_1", 1u64), ("beta_1", 2)] {
+        let mut text = String::from("t_ns,bytes\n");
+        let mut t_ns = 0;
+        for i in 0..30_000u64 {
+            t_ns += if (i / (100 * seed)).is_multiple_of(3) { i * 7919 % 900 } else { i * 7919 % 19_000 };
+            text += &format!("{t_ns},{}\n", 100 + i * 31 % 400);
+        }
+        gzip(&at.join(format!("traces/{name}.csv.gz")), &text);
+    }
+    let train = tidegate(at, &["train", "traces", "-o", "m", "--method", "ridge", "--horizon", "24"]);
+    assert!(train.status.success(), "{}", String::from_utf8_lossy(&train.stderr));
+    assert_eq!(files(&at.join("m")), ["overflow.json"]);
+    let judged = tidegate(at, &["evaluate", "m", "traces", "--json"]);
+    assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stderr));
+    let judged: serde_json::Value = serde_json::from_slice(&judged.stdout).unwrap();
+    assert_eq!((&judged["method"], &judged["horizon_ticks"]), (&"ridge".into(), &24.into()));
+    let scored: tidegate::model::ModelFile =
+        serde_json::from_slice(&std::fs::read(at.join("m/overflow.json")).unwrap()).unwrap();
+    for score in scored.held_out.iter().filter(|score| score.predictor == "model") {
+        assert_eq!(judged["families"][&score.family]["model"]["pinball"], score.pinball, "judged again, the same");
+    }
+    for verdict in [&judged["overall"], &judged["in_situ"]] {
+        assert!(verdict["model"]["pinball"].is_f64() && verdict["best_baseline"]["pinball"].is_f64(), "{verdict}");
+    }
+    refused(at, &["train", "traces", "-o", "/proc/none"], 3, "/proc/none");
+}
+
+#[test]
+fn a_recording_ends_when_its_endpoints_were_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut demo = command(directory.path(), &["demo", "--port", "0", "--seconds", "60"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let name = format!("demo-{}-adaptive", demo.id());
+    let children = || {
+        let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+            let entry = entry.ok()?;
+            let line = std::fs::read_to_string(entry.path().join("cmdline")).ok()?;
+            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+            (line.contains("demo-child") && line.contains(&name)).then_some(pid)
+        });
+        processes.collect::<Vec<_>>()
+    };
+    while children().len() < 3 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let record = ["record", &name, "-o", "trace.tg"];
+    let recorder = command(directory.path(), &record).stdout(Stdio::piped()).spawn().unwrap();
+    let trace = directory.path().join("trace.tg");
+    // The children attach before the traffic begins, and by then it has gone on for long.
+    while std::fs::metadata(&trace).map_or(0, |file| file.len()) < 1 << 14 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    for pid in children().into_iter().chain([demo.id() as i32]) {
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+    demo.wait().unwrap();
+    assert!(recorder.wait_with_output().unwrap().status.success());
+    refused(directory.path(), &["record", &name, "-o", "trace.tg"], 3, "nothing is called");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What can be seen of a channel from outside, without disturbing it.
 
 use crate::channel::core::Core;
-use crate::channel::{Channel, Order};
+use crate::channel::{Channel, Order, place};
 use crate::prim::Ordering::{Acquire, Relaxed};
 use crate::ring::word::Cursor;
 use crate::ring::{Readers, alone, followers, lapped, resize};
@@ -81,7 +81,7 @@ impl Channel {
             at_ns,
             order: if core.is_in_one_order() { Order::Global } else { Order::PerSender },
             strategy: self.wait_strategy(),
-            receiver_pids: receivers(core),
+            receiver_pids: receivers(core).into_iter().map(|word| word as u32).collect(),
             receiver_waits: receiver_waits(core, at_ns),
             lanes: (0..core.lanes_used()).filter_map(|lane| lane_view(core, lane, at_ns)).collect(),
         }
@@ -99,6 +99,17 @@ impl Channel {
     /// included. Changes with each resize.
     pub fn capacity(&self) -> u64 {
         self.view().ring_bytes()
+    }
+
+    /// Whether an endpoint of a living process is attached. A view still shows the dead until an endpoint that waits for them
+    /// finds them; this asks the kernel, with a few system calls, and gives back nothing.
+    pub fn is_attended(&self) -> bool {
+        let core = &self.core;
+        let owners =
+            (0..core.lanes_used()).filter_map(|lane| core.lane(lane).ok()).map(|w| w.shape.owner.load(Relaxed));
+        let senders = owners.filter(|&owner| owner != 0);
+        let receivers = receivers(core).into_iter().map(place::receiver_of);
+        senders.chain(receivers).any(|word| core.participants.lives(word))
     }
 
     /// Whether no message is committed and not yet released.
@@ -170,12 +181,12 @@ fn lane_view(core: &Core, lane: usize, at_ns: u64) -> Option<LaneView> {
     })
 }
 
-fn receivers(core: &Core) -> Vec<u32> {
+fn receivers(core: &Core) -> Vec<u64> {
     let words: Vec<u64> = match core.readers() {
         Readers::One => vec![core.control.receiver.load(Relaxed)],
         Readers::Competing | Readers::Each => core.control.seats.iter().map(|seat| seat.load(Relaxed)).collect(),
     };
-    words.into_iter().filter(|&word| word != 0 && word != RECEIVER_GONE).map(|word| word as u32).collect()
+    words.into_iter().filter(|&word| word != 0 && word != RECEIVER_GONE).collect()
 }
 
 fn receiver_waits(core: &Core, at_ns: u64) -> WaitView {

@@ -160,6 +160,13 @@ impl ParticipantTable {
         self.occupant(slot_of(word)).is_some_and(|occupant| occupant.word == word)
     }
 
+    /// Whether the participant known by `word` is in its slot and not proven dead. Changes nothing.
+    pub(crate) fn lives(&self, word: u64) -> bool {
+        let slot = slot_of(word);
+        let occupant = self.occupant(slot).filter(|occupant| occupant.word == word);
+        occupant.is_some_and(|occupant| !self.is_dead(slot, occupant).unwrap_or(false))
+    }
+
     /// As [`ParticipantTable::sweep`], of the participant in that seat ([`Membership::seat`]), for whom the kernel would not
     /// tell counts as alive. `None` where it is; else its process, 0 if that is not known any more.
     pub(crate) fn sweep_seat(&self, seat: u64) -> Option<u32> {

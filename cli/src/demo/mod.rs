@@ -14,13 +14,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tidegate::WaitStrategy;
 use tidegate::inspect::{Endpoint, Sources};
 use tidegate::model::OverflowModel;
 
 use crate::failure::Failure;
+use crate::whole_file::WholeFile;
 use run::{Policy, RunSetup};
 
 pub(crate) use child::{ChildCommand, run as run_child};
@@ -59,12 +60,10 @@ const POLICIES: [Policy; 4] = [
 pub(crate) fn run(command: &Demo, interrupted: &Arc<AtomicBool>) -> Result<(), Failure> {
     let traces = schedule::load(&command.traces)?;
     let model = match &command.model {
-        Some(path) => {
-            let bytes = std::fs::read(path).map_err(|e| Failure::io("read", path, &e))?;
-            OverflowModel::from_json(&bytes).map_err(|e| Failure::Corrupt(format!("{}: {e}", path.display())))?
-        }
+        Some(path) => crate::models::read_model(path)?,
         None => OverflowModel::packaged()?,
     };
+    let picture = WholeFile::begin(&command.picture)?;
     let recorder = PrometheusBuilder::new()
         .install_recorder()
         .map_err(|e| Failure::Environment(format!("cannot record metrics: {e}")))?;
@@ -99,9 +98,8 @@ pub(crate) fn run(command: &Demo, interrupted: &Arc<AtomicBool>) -> Result<(), F
     } else {
         report::print_table(&results)
     }
-    // After the results, which a picture that cannot be written must not cost.
     if let Some(history) = finished.first().and_then(|run| run.history.as_ref()) {
-        picture::draw(&command.picture, history)?;
+        picture::draw(picture, history)?;
         eprintln!("picture of the adaptive run: {}", command.picture.display());
     }
     if results.iter().all(|result| result.is_sound()) {
@@ -112,9 +110,7 @@ pub(crate) fn run(command: &Demo, interrupted: &Arc<AtomicBool>) -> Result<(), F
 }
 
 fn progress(name: &'static str, seconds: u64) -> ProgressBar {
-    let bar = ProgressBar::new(1000).with_message(name);
-    let style = ProgressStyle::with_template("{msg:>12} [{bar:40}] {percent:>3} %");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let bar = crate::progress::bar(name, 1000);
     if bar.is_hidden() {
         eprintln!("{name}: {seconds} s of traffic");
     }

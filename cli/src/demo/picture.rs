@@ -1,12 +1,10 @@
 //! A picture of the adaptive run: arrivals, capacity, backlog and forecast over time.
 
-use std::path::Path;
-
 use plotters::prelude::*;
 use tidegate::control::{History, HistoryPoint};
 
 use crate::failure::Failure;
-use crate::models::write_whole;
+use crate::whole_file::WholeFile;
 
 const SIZE: (u32, u32) = (1000, 520);
 /// Points drawn: each is the largest of the ticks it stands for.
@@ -22,11 +20,11 @@ const CURVES: [Curve; 4] = [
     ("arrivals a tick", RGBColor(150, 150, 150), |p| p.arrived_bytes),
 ];
 
-/// Draws `history` into an SVG file at `path`.
-pub(crate) fn draw(path: &Path, history: &History) -> Result<(), Failure> {
+/// Draws `history` as SVG into `output`.
+pub(crate) fn draw(output: WholeFile, history: &History) -> Result<(), Failure> {
     let mut svg = String::new();
-    plot(&mut svg, history).map_err(|e| Failure::Environment(format!("cannot draw {}: {e}", path.display())))?;
-    write_whole(path, &svg)
+    plot(&mut svg, history).map_err(|e| Failure::Environment(format!("cannot draw the picture: {e}")))?;
+    output.fill(&svg)
 }
 
 fn plot(svg: &mut String, history: &History) -> Result<(), Box<dyn std::error::Error>> {

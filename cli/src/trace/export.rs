@@ -15,6 +15,7 @@ use tidegate::telemetry::{Sample, TraceReader};
 
 use super::columns::{COLUMNS, STRATEGY};
 use crate::failure::Failure;
+use crate::whole_file::WholeFile;
 
 /// Samples in a row group: what is in memory at a time.
 const GROUP: usize = 1 << 16;
@@ -63,16 +64,11 @@ fn samples_of<'a>(
 }
 
 /// Writes a file in one step: nobody finds half of it.
-fn whole<T>(path: &Path, write: impl FnOnce(File) -> Result<T, Failure>) -> Result<T, Failure> {
-    let partial = path.with_extension("partial");
-    let file = File::create(&partial).map_err(|e| Failure::io("write", &partial, &e))?;
-    let written = write(file).and_then(|written| {
-        std::fs::rename(&partial, path).map(|()| written).map_err(|e| Failure::io("write", path, &e))
-    });
-    if written.is_err() {
-        let _nothing_is_left_behind = std::fs::remove_file(&partial);
-    }
-    written
+fn whole<T>(path: &Path, write: impl FnOnce(&File) -> Result<T, Failure>) -> Result<T, Failure> {
+    let output = WholeFile::begin(path)?;
+    let written = write(&output.file)?;
+    output.finish()?;
+    Ok(written)
 }
 
 fn write_csv(samples: Samples<'_>, output: impl Write, path: &Path) -> Result<u64, Failure> {
@@ -90,7 +86,7 @@ fn write_csv(samples: Samples<'_>, output: impl Write, path: &Path) -> Result<u6
     Ok(count)
 }
 
-fn write_parquet(samples: Samples<'_>, file: File, path: &Path) -> Result<u64, Failure> {
+fn write_parquet(samples: Samples<'_>, file: &File, path: &Path) -> Result<u64, Failure> {
     let failed = |e: ParquetError| Failure::Environment(format!("cannot write {}: {e}", path.display()));
     let numbers: String =
         COLUMNS.iter().map(|column| format!("required int64 {} (integer(64, false)); ", column.name)).collect();
@@ -116,7 +112,7 @@ fn write_parquet(samples: Samples<'_>, file: File, path: &Path) -> Result<u64, F
     Ok(count)
 }
 
-fn write_group(writer: &mut SerializedFileWriter<BufWriter<File>>, group: &[Sample]) -> Result<(), ParquetError> {
+fn write_group(writer: &mut SerializedFileWriter<BufWriter<&File>>, group: &[Sample]) -> Result<(), ParquetError> {
     let mut row_group = writer.next_row_group()?;
     let mut columns = COLUMNS.iter();
     while let Some(mut output) = row_group.next_column()? {

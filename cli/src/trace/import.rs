@@ -10,6 +10,7 @@ use tidegate::telemetry::{Sample, TraceHeader, TraceWriter};
 use tidegate_training::read_events;
 
 use crate::failure::Failure;
+use crate::whole_file::WholeFile;
 
 /// Longest time between two arrivals, in ticks: more makes a trace of empty samples that fills the disk.
 const TICKS_MAX: u64 = 100_000_000;
@@ -19,9 +20,9 @@ const TICKS_MAX: u64 = 100_000_000;
 pub(super) struct Import {
     /// Arrivals: CSV with the columns t_ns,bytes (ascending nanoseconds); gzip if the name ends in .gz
     arrivals: PathBuf,
-    /// Trace file to write
+    /// Trace file to write; without it the name of the arrivals, with the ending .tgtrace
     #[arg(short, long)]
-    output: PathBuf,
+    output: Option<PathBuf>,
     /// Microseconds that a sample covers
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..=10_000_000))]
     tick_us: u64,
@@ -41,9 +42,10 @@ pub(super) fn run(command: &Import) -> Result<(), Failure> {
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let name = name.split('.').next().unwrap_or_default().to_owned();
-    let output = File::create(&command.output).map_err(|e| Failure::io("write", &command.output, &e))?;
+    let output_path = command.output.clone().unwrap_or_else(|| path.with_file_name(format!("{name}.tgtrace")));
+    let output = WholeFile::begin(&output_path)?;
     let header = TraceHeader { channel: name, tick_ns, began_unix_ns: 0 };
-    let mut writer = TraceWriter::new(BufWriter::new(output), &header)?;
+    let mut writer = TraceWriter::new(BufWriter::new(&output.file), &header)?;
     let mut events = events.iter().peekable();
     for tick in 0..ticks {
         let end_ns = first + (tick + 1) * tick_ns;
@@ -55,7 +57,9 @@ pub(super) fn run(command: &Import) -> Result<(), Failure> {
         writer.append(&received_at_once(end_ns, tick_ns, messages, bytes))?;
     }
     writer.flush()?;
-    println!("wrote {ticks} samples of {} us to {}", command.tick_us, command.output.display());
+    drop(writer);
+    output.finish()?;
+    println!("wrote {ticks} samples of {} us to {}", command.tick_us, output_path.display());
     Ok(())
 }
 
