@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate::control::{Action, Blocker, ControlAgent, ControllerOptions, Mode, Reason};
+use tidegate::control::{Action, Blocker, ControlAgent, ControllerOptions, ForecastModel, Mode, Reason};
 use tidegate::{Channel, Receiver, Sender};
 
 struct Bench {
@@ -14,8 +14,12 @@ struct Bench {
 
 impl Bench {
     fn new(mode: Mode) -> Self {
+        Self::with(ControllerOptions { mode, ..ControllerOptions::default() })
+    }
+
+    fn with(options: ControllerOptions) -> Self {
         let channel = Channel::options().ring_bytes(1 << 14).create_anonymous().unwrap();
-        let agent = ControlAgent::new(&channel, "bench", ControllerOptions { mode, ..ControllerOptions::default() });
+        let agent = ControlAgent::new(&channel, "bench", options);
         Self { sender: channel.sender().unwrap(), receiver: channel.receiver().unwrap(), channel, agent }
     }
 
@@ -92,4 +96,41 @@ fn every_decision_gets_its_outcome() {
     let outcome = decision.outcome.as_ref().unwrap();
     assert!(outcome.peak_backlog_bytes > 0 && outcome.span_ns >= 32_000_000, "{outcome:?}");
     assert!(decision.sentence.contains("16384"), "{}", decision.sentence);
+}
+
+#[test]
+fn a_model_that_cannot_be_used_stops_nothing_and_the_journal_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let sound = include_str!("../models/overflow.json");
+    let candidate: tidegate::model::ModelFile = serde_json::from_str(sound).unwrap();
+    let candidate = tidegate::model::ModelFile { standing: tidegate::model::Standing::Candidate, ..candidate };
+    let not_a_number = sound.replacen("\"tau\": 0.99", "\"tau\": NaN", 1);
+    let refused = [
+        ("missing.json", None, "No such file"),
+        ("empty.json", Some(String::new()), "not a model file"),
+        ("foreign.json", Some("{\"weights\": [1, 2]}".into()), "not a model file"),
+        ("nan.json", Some(not_a_number), "not a model file"),
+        ("edited.json", Some(sound.replacen("\"tau\": 0.99", "\"tau\": 0.98", 1)), "checksum"),
+        ("endless.json", Some(" ".repeat(2 << 20)), "bytes"),
+        ("candidate.json", Some(candidate.sealed().to_json().unwrap()), "candidate"),
+        (".", None, "not a file"),
+    ];
+    for (name, text, why) in refused {
+        let path = directory.path().join(name);
+        text.inspect(|text| std::fs::write(&path, text).unwrap());
+        let mut bench = Bench::with(ControllerOptions { model: ForecastModel::File(path), ..Default::default() });
+        let state = bench.agent.state();
+        let forecasting = state.journal.lock().forecasting().clone();
+        assert_eq!(forecasting.forecast, "rule_of_thumb");
+        assert!(forecasting.reason.contains(name) && forecasting.reason.contains(why), "{}", forecasting.reason);
+        bench.quiet_ticks(8);
+        bench.fill();
+        bench.agent.step();
+        assert!(bench.decisions().contains(&(Action::Grow, Reason::OverflowNow, None)), "{name}");
+    }
+    let path = directory.path().join("sound.json");
+    std::fs::write(&path, sound).unwrap();
+    let bench = Bench::with(ControllerOptions { model: ForecastModel::File(path), ..Default::default() });
+    let state = bench.agent.state();
+    assert_eq!(state.journal.lock().forecasting().forecast, "blend");
 }

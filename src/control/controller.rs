@@ -9,12 +9,13 @@ use parking_lot::Mutex;
 
 use crate::channel::{Channel, ResizeError};
 use crate::control::decide::{Action, Blocker, Situation, Verdict, decide, ring_bytes_wanted};
+use crate::control::forecast_model::ForecastModel;
 use crate::control::forecaster::{Forecaster, Prediction};
 use crate::control::history::{History, HistoryPoint};
 use crate::control::journal::{Decision, Journal, Outcome, sentence};
 use crate::control::meters::Meters;
 use crate::control::plan::{Bounds, Plan, Weights};
-use crate::model::{OverflowModel, TICK_NS};
+use crate::model::TICK_NS;
 use crate::prim::step;
 use crate::telemetry::{Sample, Sampler};
 
@@ -44,8 +45,8 @@ pub struct ControllerOptions {
     pub weights: Weights,
     /// Largest ring it may choose, bytes; the channel's own limit.
     pub ring_bytes_max: Option<u64>,
-    /// The forecast; the packaged model, if it is proven. Without one a rule of thumb forecasts.
-    pub model: Option<OverflowModel>,
+    /// What forecasts; the packaged model.
+    pub model: ForecastModel,
 }
 
 impl Default for ControllerOptions {
@@ -55,7 +56,7 @@ impl Default for ControllerOptions {
             mode: Mode::Active,
             weights: Weights::BALANCED,
             ring_bytes_max: None,
-            model: OverflowModel::packaged().ok().filter(OverflowModel::is_proven),
+            model: ForecastModel::Packaged,
         }
     }
 }
@@ -143,12 +144,17 @@ impl ControlAgent {
     pub fn new(channel: &Channel, name: &str, options: ControllerOptions) -> Self {
         let (ring_bytes_min, ring_bytes_max) = channel.ring_bytes_bounds();
         let ring_bytes_max = options.ring_bytes_max.unwrap_or(ring_bytes_max).clamp(ring_bytes_min, ring_bytes_max);
+        let (model, in_charge) = options.model.load(name);
+        let meters = Meters::new(name);
+        meters.in_charge(model.is_some());
+        let state = Arc::new(ControllerState::default());
+        state.journal.lock().in_charge(in_charge);
         Self {
             bounds: Bounds { ring_bytes_min, ring_bytes_max },
             sampler: Sampler::new(channel),
-            forecaster: Forecaster::new(options.model.clone()),
-            meters: Meters::new(name),
-            state: Arc::default(),
+            forecaster: Forecaster::new(model),
+            meters,
+            state,
             plan: Plan { ring_bytes: channel.ring_bytes(), wait: channel.wait_strategy() },
             prediction: None,
             gap_us: 0.0,

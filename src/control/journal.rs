@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use serde::Serialize;
 
 use crate::control::decide::{Action, Blocker, Candidate, Reason, Situation};
+use crate::control::forecast_model::InCharge;
 use crate::control::forecaster::Prediction;
 use crate::control::plan::Plan;
 
@@ -79,9 +80,20 @@ pub struct Decision {
 pub struct Journal {
     decisions: VecDeque<Decision>,
     entered: u64,
+    forecasting: InCharge,
 }
 
 impl Journal {
+    pub(crate) fn in_charge(&mut self, forecasting: InCharge) {
+        self.forecasting = forecasting;
+    }
+
+    /// What forecasts, and why: a model that was refused stands here with the reason. [`Prediction::source`] tells for each
+    /// decision whether it was asked.
+    pub fn forecasting(&self) -> &InCharge {
+        &self.forecasting
+    }
+
     /// Enters a decision; its id is set here and returned.
     pub(crate) fn enter(&mut self, mut decision: Decision) -> u64 {
         self.entered += 1;

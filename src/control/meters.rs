@@ -45,6 +45,11 @@ impl Meters {
         }
     }
 
+    /// Whether a model forecasts, or the rule of thumb.
+    pub(crate) fn in_charge(&self, is_model: bool) {
+        gauge!("tidegate_model_in_charge", "channel" => self.channel.clone()).set(f64::from(u8::from(is_model)));
+    }
+
     pub(crate) fn record(&self, sample: &Sample, forecast_bytes: u64) {
         self.sent_messages.increment(sample.arrived_messages);
         self.received_messages.increment(sample.departed_messages);

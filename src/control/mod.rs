@@ -6,6 +6,7 @@
 
 mod controller;
 mod decide;
+mod forecast_model;
 mod forecaster;
 mod history;
 mod journal;
@@ -14,6 +15,7 @@ mod plan;
 
 pub use controller::{ControlAgent, Controller, ControllerOptions, ControllerState, Mode};
 pub use decide::{Action, Blocker, Candidate, Reason, Situation, Verdict, decide};
+pub use forecast_model::{ForecastModel, InCharge};
 pub use forecaster::{ForecastSource, Prediction};
 pub use history::{History, HistoryPoint};
 pub use journal::{Contribution, Decision, Journal, Outcome};

@@ -98,6 +98,7 @@ fn router(sources: Arc<Sources>) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/decisions", get(decisions))
+        .route("/forecasts", get(forecasts))
         .route("/healthz", get(|| async { "ok\n" }))
         .layer(from_fn(own_host))
         .with_state(sources)
@@ -126,6 +127,12 @@ async fn decisions(State(sources): State<Arc<Sources>>, Query(filter): Query<Fil
     }
     found.truncate(filter.limit.unwrap_or(PAGE_MAX).min(PAGE_MAX));
     axum::Json(found)
+}
+
+/// What forecasts each channel, and why.
+async fn forecasts(State(sources): State<Arc<Sources>>) -> impl IntoResponse {
+    let controllers = sources.controllers.lock();
+    axum::Json(controllers.iter().map(|state| state.journal.lock().forecasting().clone()).collect::<Vec<_>>())
 }
 
 impl Filter {
@@ -180,6 +187,7 @@ mod tests {
         };
         let decisions = body("/decisions");
         assert_eq!(decisions[0]["channel"], "orders");
+        assert_eq!(body("/forecasts")[0]["forecast"], "blend");
         assert_eq!(body("/decisions?channel=other"), serde_json::json!([]));
         assert_eq!(body("/decisions?limit=1").as_array().unwrap().len(), 1);
         assert!(get(endpoint.address(), "/decisions", "evil.example").contains("421"));

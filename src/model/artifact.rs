@@ -7,7 +7,8 @@ use crate::model::{EXCEEDANCE_LEVELS, FEATURE_NAMES, FEATURES, OverflowModel, TI
 
 /// Version of the file format that this build reads and writes.
 pub const FORMAT_VERSION: u32 = 2;
-const FILE_BYTES_MAX: usize = 1 << 20;
+/// Longest model file that is read.
+pub const FILE_BYTES_MAX: usize = 1 << 20;
 const HORIZON_TICKS_MAX: u32 = 100_000;
 /// Largest features that a model may speak of: as they are, and their log1p.
 const FEATURE_MAX: f64 = 1e12;

@@ -11,7 +11,8 @@ mod online;
 mod service;
 
 pub use artifact::{
-    FORMAT_VERSION, FeatureBounds, ModelError, ModelFile, ModelPart, PartScale, Score, Standing, TrainingTrace,
+    FILE_BYTES_MAX, FORMAT_VERSION, FeatureBounds, ModelError, ModelFile, ModelPart, PartScale, Score, Standing,
+    TrainingTrace,
 };
 pub use features::{Demand, FEATURE_NAMES, FEATURES, FeatureWindow, Features, WARM_TICKS, feature_schema};
 pub use forecast::{EXCEEDANCE_LEVELS, Forecast, OverflowModel};

@@ -17,8 +17,8 @@ use clap::Args;
 use indicatif::ProgressBar;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tidegate::WaitStrategy;
+use tidegate::control::ForecastModel;
 use tidegate::inspect::{Endpoint, Sources};
-use tidegate::model::OverflowModel;
 
 use crate::failure::Failure;
 use crate::whole_file::WholeFile;
@@ -60,8 +60,8 @@ const POLICIES: [Policy; 4] = [
 pub(crate) fn run(command: &Demo, interrupted: &Arc<AtomicBool>) -> Result<(), Failure> {
     let traces = schedule::load(&command.traces)?;
     let model = match &command.model {
-        Some(path) => crate::models::read_model(path)?,
-        None => OverflowModel::packaged()?,
+        Some(path) => ForecastModel::Given(Box::new(crate::models::read_model(path)?)),
+        None => ForecastModel::Packaged,
     };
     let picture = WholeFile::begin(&command.picture)?;
     let recorder = PrometheusBuilder::new()

@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use rustix::time::ClockId;
 use serde::de::DeserializeOwned;
-use tidegate::control::{Action, Controller, ControllerOptions, History};
+use tidegate::control::{Action, Controller, ControllerOptions, ForecastModel, History};
 use tidegate::inspect::Sources;
-use tidegate::model::OverflowModel;
 use tidegate::telemetry::Sampler;
 use tidegate::{Channel, WaitStrategy};
 use tidegate_training::ArrivalTrace;
@@ -44,7 +43,7 @@ pub(crate) struct RunSetup<'a> {
     pub(crate) paths: &'a [PathBuf],
     pub(crate) traces: &'a [ArrivalTrace],
     pub(crate) span: Duration,
-    pub(crate) model: &'a OverflowModel,
+    pub(crate) model: &'a ForecastModel,
     pub(crate) sources: &'a Sources,
     pub(crate) interrupted: &'a Arc<AtomicBool>,
 }
@@ -79,7 +78,7 @@ pub(crate) fn run(setup: &RunSetup<'_>, progress: impl Fn(f64)) -> Result<Finish
         producers.push(Worker::start(&arguments, setup.paths)?);
     }
     let controller = policy.controlled.then(|| {
-        let options = ControllerOptions { model: Some(setup.model.clone()), ..ControllerOptions::default() };
+        let options = ControllerOptions { model: setup.model.clone(), ..ControllerOptions::default() };
         Controller::start(&channel, policy.name, options)
     });
     setup.sources.controllers.lock().extend(controller.as_ref().map(Controller::state));
