@@ -348,7 +348,9 @@ impl Receiver {
         for (number, sender) in self.senders.iter_mut().enumerate() {
             let shape = &sender.words.shape;
             let word = shape.owner.load(Acquire);
-            let is_dead = word != 0 && self.core.participants.sweep(word).unwrap_or(false);
+            // One that has left in good order is in no slot, either; it gives the lane back before that.
+            let is_dead =
+                word != 0 && self.core.participants.sweep(word).unwrap_or(false) && shape.owner.load(Acquire) == word;
             let untold = if is_dead {
                 Some(word).filter(|&word| word != sender.death_told)
             } else {

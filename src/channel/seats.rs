@@ -151,7 +151,12 @@ impl Core {
             return self.sweep_seats();
         }
         let receiver = self.control.receiver.load(Acquire);
-        if receiver == 0 || place::refuses(receiver) || !self.participants.sweep(receiver).unwrap_or(false) {
+        if receiver == 0
+            || place::refuses(receiver)
+            || !self.participants.sweep(receiver).unwrap_or(false)
+            // One that has left in good order is in no slot, either; it gives its place back before that.
+            || self.control.receiver.load(Acquire) != receiver
+        {
             return;
         }
         self.control.receiver_died.store(receiver, Relaxed);

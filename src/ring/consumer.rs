@@ -383,10 +383,11 @@ impl Consumer {
 
     #[inline]
     fn publish(&self) {
-        // Edges `released` and `passed`, writing end.
         let own = side(&self.lane, self.seat);
-        own.cursor.store(self.cursor(), Release);
+        // Before the position: whoever moves a position that is not held counts on from this.
         own.messages.store(self.messages, Relaxed);
+        // Edges `released` and `passed`, writing end.
+        own.cursor.store(self.cursor(), Release);
         step("release.published");
     }
 }

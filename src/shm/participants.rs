@@ -43,6 +43,8 @@ pub(crate) struct ParticipantTable {
     /// Process that opened the descriptor. A child that has it by `fork` sees its parent's locks as its own.
     owner: ProcessToken,
     pid: u32,
+    /// Of that process, for good; asked once, since `/proc` may be out of its sight later.
+    pid_namespace: u64,
 }
 
 /// A claimed slot, given back on drop.
@@ -69,7 +71,14 @@ impl ParticipantTable {
             value: segment.len() as u64,
             limit: u64::MAX,
         })?;
-        Ok(Self { shared, segment: Arc::clone(segment), turn: Arc::default(), owner: own_token(), pid: own_pid() })
+        Ok(Self {
+            shared,
+            segment: Arc::clone(segment),
+            turn: Arc::default(),
+            owner: own_token(),
+            pid: own_pid(),
+            pid_namespace: namespace("pid"),
+        })
     }
 
     /// Claims a slot, sweeping the dead if none is free.
@@ -99,7 +108,7 @@ impl ParticipantTable {
             let word = word_of(role, claims, slot);
             // Written under the slot's lock and before the slot is taken, so that nobody judges its new occupant by the
             // start time of the one before.
-            entry.pid_namespace.store(namespace("pid"), Relaxed);
+            entry.pid_namespace.store(self.pid_namespace, Relaxed);
             entry.time_namespace.store(namespace("time"), Relaxed);
             entry.start_time.store(own_start_time(), Relaxed);
             // Edge `slot-claimed`: to the Acquire load in `occupant`. The lock is held before the slot is, so an
@@ -123,8 +132,10 @@ impl ParticipantTable {
     pub(crate) fn is_dead(&self, slot: usize, occupant: Occupant) -> Result<bool, ShmError> {
         self.check_not_forked()?;
         let Some(entry) = self.shared.slots.get(slot) else { return Ok(false) };
-        let (recorded, own) = (entry.pid_namespace.load(Relaxed), namespace("pid"));
-        if recorded == own && occupant.pid == own_pid() {
+        let (recorded, own) = (entry.pid_namespace.load(Relaxed), self.pid_namespace);
+        let is_told = |namespace| namespace != 0 && namespace != UNKNOWN_NAMESPACE;
+        let is_another = is_told(recorded) && is_told(own) && recorded != own;
+        if occupant.pid == own_pid() && !is_another {
             // Its lock, if this process holds it, is on the same descriptor and says nothing.
             return Ok(self.was_of_an_earlier_process(entry, occupant));
         }

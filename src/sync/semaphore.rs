@@ -285,10 +285,13 @@ impl Drop for Permit<'_> {
         // A child that has the permit by `fork` must not give back what its parent holds.
         if self.shared.object.check_not_forked().is_ok() {
             // Edge `permit`, writing end.
-            self.shared.permit(self.number).store(0, Release);
-            step("permit.freed");
-            self.shared.words.point.event.notify();
-            step("permit.notified");
+            let permit = self.shared.permit(self.number);
+            // Only as its owner: in memory that others can write, another may stand there.
+            if permit.compare_exchange(self.shared.owner, 0, Release, Relaxed).is_ok() {
+                step("permit.freed");
+                self.shared.words.point.event.notify();
+                step("permit.notified");
+            }
         }
     }
 }

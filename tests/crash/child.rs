@@ -141,6 +141,7 @@ pub(crate) fn run(role: &str) {
         "resize" => crate::controlling::resize(&object),
         "control" => crate::controlling::control(&object),
         "lock" => crate::locking::lock(&object),
+        "tear" => crate::locking::tear(&object),
         "acquire" => crate::locking::acquire(&object),
         other => panic!("unknown role {other}"),
     }

@@ -58,6 +58,25 @@ pub(crate) fn lock(name: &str) {
     say("done");
 }
 
+/// The child's part: dies, if at all, between the two counts, over another lock.
+pub(crate) fn tear(name: &str) {
+    let mutex = ShmMutex::<Value>::open(name).expect("open");
+    let other = ShmMutex::<Value>::open(&other(name)).expect("open");
+    // So that of the other lock's every third use, one is under the first.
+    drop(lock_it(&other).expect("lock"));
+    for _ in 0..LOCKS {
+        let (mut value, _) = lock_it(&mutex).expect("lock");
+        value[0] += 1;
+        drop(lock_it(&other).expect("lock"));
+        value[1] += 1;
+    }
+    say("done");
+}
+
+fn other(name: &str) -> String {
+    format!("{name}-other")
+}
+
 /// The child's part: takes permits and gives them back.
 pub(crate) fn acquire(name: &str) {
     let semaphore = ShmSemaphore::open(name).expect("open");
@@ -125,6 +144,25 @@ pub(crate) fn judge_mutex(name: &str, fate: &Fate) -> Result<Outcome, String> {
     match another.end() {
         crate::child::End::Finished => Ok(Outcome { end, left_bytes: 0 }),
         other => Err(format!("another process: {other:?}")),
+    }
+}
+
+/// The referee's part, of a value that is torn as its owner dies: who finds it so is told.
+pub(crate) fn judge_torn(name: &str, fate: &Fate) -> Result<Outcome, String> {
+    let create = |name: &str| ShmMutex::create(name, [0u64; 2]).map_err(|error| error.to_string());
+    let (mutex, other) = (create(name)?, create(&other(name))?);
+    let mut child = Process::start("tear", name, fate);
+    let end = child.end();
+    let told = [lock_it(&mutex)?.1, lock_it(&other)?.1];
+    let again = [lock_it(&mutex)?.1, lock_it(&other)?.1];
+    if again.contains(&true) {
+        return Err("told twice of one death".into());
+    }
+    match fate {
+        // The third time that it has a lock in hand, it has both.
+        Fate::Dies("lock.taken", 3) if told != [true, true] => Err(format!("lost: a death in hand, told {told:?}")),
+        Fate::Dies("lock.taken", 1) if told != [false, true] => Err(format!("lost: a death in hand, told {told:?}")),
+        _ => Ok(Outcome { end, left_bytes: 0 }),
     }
 }
 

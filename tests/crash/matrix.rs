@@ -67,6 +67,7 @@ fn scenarios() -> Vec<Scenario> {
     let judge = |at: &str, fate: &Fate| controlling::judge("control", Kind::One, at, fate);
     add("controller", "controller".into(), Box::new(judge));
     add("locker", "locker".into(), Box::new(locking::judge_mutex));
+    add("locker", "locker-torn".into(), Box::new(locking::judge_torn));
     add("permit holder", "permit-holder".into(), Box::new(locking::judge_semaphore));
     all
 }

@@ -101,7 +101,7 @@ pub(crate) fn hold(name: &str) {
 }
 
 /// The numbers that the child has said it `what`.
-fn said(log: &[String], what: &str) -> Sorted<u64> {
+fn said(log: &[String], what: &str) -> Vec<u64> {
     log.iter().filter_map(|line| line.strip_prefix(what)?.trim().parse().ok()).collect()
 }
 
@@ -165,14 +165,23 @@ pub(crate) fn judge(kind: Kind, name: &str, fate: &Fate, after_a_death: bool) ->
     }
     let log = child.log();
     let (has, done) = (said(&log, "has "), said(&log, "done "));
+    if !(after_a_death && kind.receivers() == Receivers::Competing) {
+        // What a dead one had in hand comes to another out of its turn.
+        ascending("the child", &has)?;
+    }
+    let (has, done) = (all_different(&has)?, all_different(&done)?);
     check(kind, &numbers_of(&rest, Producer::Referee), &has, &done, after_a_death)?;
     Ok(Outcome { end, left_bytes })
+}
+
+fn all_different(numbers: &[u64]) -> Result<Sorted<u64>, String> {
+    let sorted: Sorted<u64> = numbers.iter().copied().collect();
+    if sorted.len() < numbers.len() { Err(format!("duplicated: {numbers:?}")) } else { Ok(sorted) }
 }
 
 /// Checks that each message went to the child or to the `rest`, and to both only if the child had it in hand as it died.
 fn check(kind: Kind, rest: &[u64], has: &Sorted<u64>, done: &Sorted<u64>, after_a_death: bool) -> Result<(), String> {
     let child: Vec<u64> = has.iter().copied().collect();
-    ascending("the child", &child)?;
     if kind == Kind::EachDropping {
         return ascending("the rest", rest);
     }
