@@ -1,5 +1,7 @@
 //! Features of recent demand. Training and the live forecast use this one implementation.
 
+use crate::model::past::{Past, largest};
+
 /// Demand of one tick, in multiples of the service per tick.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Demand {
@@ -61,8 +63,8 @@ const RISE_MEAN_TICKS: f64 = 256.0;
 /// The recent past of one channel. Pushing and reading allocate nothing.
 #[derive(Debug, Clone)]
 pub struct FeatureWindow {
-    arrivals: [f64; WARM_TICKS],
-    backlogs: [f64; 64],
+    arrivals: Past<WARM_TICKS>,
+    backlogs: Past<64>,
     ticks: usize,
     last: Demand,
     means: [f64; MEANS.len()],
@@ -79,8 +81,8 @@ pub struct FeatureWindow {
 impl Default for FeatureWindow {
     fn default() -> Self {
         Self {
-            arrivals: [0.0; WARM_TICKS],
-            backlogs: [0.0; 64],
+            arrivals: Past::default(),
+            backlogs: Past::default(),
             ticks: 0,
             last: Demand::default(),
             means: [0.0; MEANS.len()],
@@ -101,9 +103,8 @@ impl FeatureWindow {
     pub fn push(&mut self, demand: Demand) {
         let arrivals = sound(demand.arrivals);
         self.last = Demand { arrivals, backlog: sound(demand.backlog) };
-        let before = (self.ticks >= RISE_TICKS).then(|| self.backlogs[(self.ticks - RISE_TICKS) % self.backlogs.len()]);
-        self.arrivals[self.ticks % WARM_TICKS] = arrivals;
-        self.backlogs[self.ticks % self.backlogs.len()] = self.last.backlog;
+        self.arrivals.push(arrivals);
+        self.backlogs.push(self.last.backlog);
         self.ticks += 1;
         for (mean, ticks) in self.means.iter_mut().zip(MEANS) {
             *mean += (arrivals - *mean) / ticks;
@@ -116,10 +117,11 @@ impl FeatureWindow {
         }
         self.overload += (f64::from(arrivals > 1.0) - self.overload) / 64.0;
         // Summed anew each time: a running difference would keep the rounding of every number that passed through.
-        self.surge = (1..=SURGE_TICKS.min(self.ticks)).map(|age| self.arrivals[(self.ticks - age) % WARM_TICKS]).sum();
+        self.surge = self.arrivals.last(SURGE_TICKS).iter().rev().sum();
         self.surge_peak = (self.surge_peak * (1.0 - 1.0 / SURGE_PEAK_TICKS)).max(self.surge);
-        let peak = max_of_last(&self.backlogs, self.ticks, RISE_TICKS);
-        self.rise = before.map_or(0.0, |before| (peak - before).max(0.0));
+        let peak = largest(self.backlogs.last(RISE_TICKS));
+        let is_known = self.ticks > RISE_TICKS;
+        self.rise = if is_known { (peak - self.backlogs.before(RISE_TICKS)).max(0.0) } else { 0.0 };
         self.rise_mean += (self.rise - self.rise_mean) / RISE_MEAN_TICKS;
         for (peak, ticks) in self.rise_peaks.iter_mut().zip(RISE_PEAKS) {
             *peak = (*peak * (1.0 - 1.0 / ticks)).max(self.rise);
@@ -133,14 +135,14 @@ impl FeatureWindow {
 
     /// The largest arrivals of the last `ticks` ticks, at most [`WARM_TICKS`].
     pub fn arrivals_max(&self, ticks: usize) -> f64 {
-        max_of_last(&self.arrivals, self.ticks, ticks)
+        largest(self.arrivals.last(ticks))
     }
 
     /// The row as of the last tick.
     pub fn features(&self) -> Features {
         [
             self.last.backlog,
-            max_of_last(&self.backlogs, self.ticks, 64),
+            largest(self.backlogs.last(64)),
             self.last.arrivals,
             self.means[0],
             self.means[1],
@@ -165,11 +167,6 @@ impl FeatureWindow {
 
 fn sound(value: f64) -> f64 {
     if value.is_nan() { 0.0 } else { value.clamp(0.0, DEMAND_MAX) }
-}
-
-fn max_of_last(window: &[f64], pushed: usize, last: usize) -> f64 {
-    let count = last.min(pushed).min(window.len());
-    (1..=count).map(|age| window[(pushed - age) % window.len()]).fold(0.0, f64::max)
 }
 
 /// Changes with every change of the features' number, order or names (FNV-1a; Fowler, Noll, Vo).

@@ -8,6 +8,7 @@ mod artifact;
 mod features;
 mod forecast;
 mod online;
+mod past;
 mod service;
 
 pub use artifact::{

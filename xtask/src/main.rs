@@ -19,7 +19,8 @@ usage: cargo xtask test
 benchmarks (NAME --help tells their arguments):
   ring   the channel between two processes, as ratios to the floor
   locks  Tidegate's mutex in each way of waiting beside others, as ratios to the best of these
-  peers  Tidegate beside other channels, as ratios to Tidegate";
+  peers  Tidegate beside other channels, as ratios to Tidegate
+  forecast  the forecast of one channel for one tick: time and allocations";
 
 /// What a step needs and not every machine has.
 struct Tool {
@@ -69,8 +70,12 @@ const MODELS: &[&str] =
     &["test", "--release", "--package", "tidegate", "--test", "loom", "--target-dir", "target/loom"];
 
 /// Benchmarks by name, and the manifest of each one's crate from the project's root.
-const BENCHES: &[(&str, &str)] =
-    &[("ring", "benches/Cargo.toml"), ("locks", "benches/Cargo.toml"), ("peers", "benches/peers/Cargo.toml")];
+const BENCHES: &[(&str, &str)] = &[
+    ("ring", "benches/Cargo.toml"),
+    ("locks", "benches/Cargo.toml"),
+    ("peers", "benches/peers/Cargo.toml"),
+    ("forecast", "benches/Cargo.toml"),
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
