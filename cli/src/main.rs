@@ -4,11 +4,14 @@ mod demo;
 mod doctor;
 mod failure;
 mod host;
+mod message;
 mod models;
 mod progress;
 mod record;
+mod replay;
 mod trace;
 mod whole_file;
+mod worker;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,6 +41,10 @@ enum Command {
     Record(record::Record),
     /// Say what a trace holds, export it, or make one of arrivals recorded elsewhere
     Trace(trace::Trace),
+    /// Send recorded arrivals through a channel between processes, or compute what would come of it
+    Replay(replay::Replay),
+    #[command(hide = true)]
+    ReplayChild(replay::ChildCommand),
     /// List what is in this user's host directory, and who holds it
     Ls(host::List),
     /// Remove the names that dead processes have left; says what it would do unless told --yes
@@ -62,6 +69,9 @@ fn run(command: Command) -> Result<(), Failure> {
         // Signals keep their default there: the parent decides what an interrupt means.
         return demo::run_child(command);
     }
+    if let Command::ReplayChild(command) = &command {
+        return replay::run_child(command);
+    }
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&interrupted))
@@ -70,6 +80,8 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Demo(command) => demo::run(&command, &interrupted),
         Command::DemoChild(command) => demo::run_child(&command),
+        Command::Replay(command) => replay::run(&command, &interrupted),
+        Command::ReplayChild(command) => replay::run_child(&command),
         Command::Record(command) => record::run(&command, &interrupted),
         Command::Trace(command) => trace::run(&command),
         Command::Ls(command) => host::list(&command),

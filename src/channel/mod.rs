@@ -44,6 +44,14 @@ mod wakes;
 
 pub use self::core::Channel;
 pub(crate) use crate::sync::wait::cpus;
+
+/// Bytes of a ring that a message of `len` bytes takes: a header and the payload, to whole words. What is longer than
+/// 16 KiB lies in a block, and takes 16 bytes.
+pub fn ring_bytes_of(len: u32) -> u64 {
+    let is_in_block = u64::from(len) > crate::shm::header::RING_PAYLOAD_MAX.into();
+    crate::ring::word::frame_bytes(if is_in_block { crate::ring::word::LOAN_LEN } else { len })
+}
+
 pub use asynchronous::{AsyncReceiver, AsyncSender};
 pub use batch::RecvBatch;
 pub use claim::Claim;

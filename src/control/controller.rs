@@ -15,9 +15,10 @@ use crate::control::history::{History, HistoryPoint};
 use crate::control::journal::{Decision, Journal, Outcome, sentence};
 use crate::control::meters::Meters;
 use crate::control::plan::{Bounds, Plan, Weights};
+use crate::control::plant::{LivePlant, Plant};
 use crate::model::TICK_NS;
 use crate::prim::step;
-use crate::telemetry::{Sample, Sampler};
+use crate::telemetry::Sample;
 
 /// Ticks between two looks for rings that the receiver has passed.
 const RECLAIM_TICKS: u64 = 16;
@@ -80,12 +81,11 @@ pub struct Controller {
 
 /// The controller's work, one tick a call: [`ControlAgent::step`].
 #[derive(Debug)]
-pub struct ControlAgent {
-    channel: Channel,
+pub struct ControlAgent<P = LivePlant> {
+    plant: P,
     name: String,
     options: ControllerOptions,
     bounds: Bounds,
-    sampler: Sampler,
     forecaster: Forecaster,
     meters: Meters,
     state: Arc<ControllerState>,
@@ -140,9 +140,16 @@ impl Drop for Controller {
 }
 
 impl ControlAgent {
-    /// An agent that has not yet run.
+    /// An agent for `channel` that has not yet run.
     pub fn new(channel: &Channel, name: &str, options: ControllerOptions) -> Self {
-        let (ring_bytes_min, ring_bytes_max) = channel.ring_bytes_bounds();
+        Self::of(LivePlant::new(channel), name, options)
+    }
+}
+
+impl<P: Plant> ControlAgent<P> {
+    /// An agent for `plant` that has not yet run.
+    pub fn of(plant: P, name: &str, options: ControllerOptions) -> Self {
+        let (ring_bytes_min, ring_bytes_max) = plant.ring_bytes_bounds();
         let ring_bytes_max = options.ring_bytes_max.unwrap_or(ring_bytes_max).clamp(ring_bytes_min, ring_bytes_max);
         let (model, in_charge) = options.model.load(name);
         let meters = Meters::new(name);
@@ -151,11 +158,10 @@ impl ControlAgent {
         state.journal.lock().in_charge(in_charge);
         Self {
             bounds: Bounds { ring_bytes_min, ring_bytes_max },
-            sampler: Sampler::new(channel),
             forecaster: Forecaster::new(model),
             meters,
             state,
-            plan: Plan { ring_bytes: channel.ring_bytes(), wait: channel.wait_strategy() },
+            plan: Plan { ring_bytes: plant.ring_bytes(), wait: plant.wait_strategy() },
             prediction: None,
             gap_us: 0.0,
             gaps_s: 0.0,
@@ -167,7 +173,7 @@ impl ControlAgent {
             stalls: 0,
             blocked_by: None,
             pending: Vec::new(),
-            channel: channel.clone(),
+            plant,
             name: name.into(),
             options,
         }
@@ -178,19 +184,29 @@ impl ControlAgent {
         Arc::clone(&self.state)
     }
 
+    /// What it controls.
+    pub fn plant(&mut self) -> &mut P {
+        &mut self.plant
+    }
+
+    /// What it controlled.
+    pub fn into_plant(self) -> P {
+        self.plant
+    }
+
     /// One duty cycle: samples, forecasts, decides, applies. Returns the number of changes put in force.
     pub fn step(&mut self) -> usize {
         self.tick += 1;
-        let sample = self.sampler.sample();
+        let sample = self.plant.sample();
         self.stalls = self.stalls.wrapping_add(sample.stalls);
         self.learn_gaps(&sample);
         self.prediction = self.forecaster.observe(&sample);
-        self.plan = Plan { ring_bytes: self.channel.ring_bytes(), wait: sample.strategy };
+        self.plan = Plan { ring_bytes: self.plant.ring_bytes(), wait: sample.strategy };
         self.record(&sample);
         self.settle(&sample);
         if self.tick.is_multiple_of(RECLAIM_TICKS) {
             // Memory that cannot be given back now is tried again; it is only memory.
-            let _tried_again_later = self.channel.reclaim();
+            let _tried_again_later = self.plant.reclaim();
         }
         let Some(prediction) = self.prediction else { return 0 };
         let mut situation = self.situation(&sample, prediction);
@@ -272,7 +288,7 @@ impl ControlAgent {
             Action::Hold => verdict.blocker,
             _ if self.options.mode == Mode::Shadow => Some(Blocker::Shadow),
             Action::SwitchWait => {
-                self.channel.set_wait_strategy(verdict.plan.wait);
+                self.plant.set_wait_strategy(verdict.plan.wait);
                 self.switched_tick = self.tick;
                 None
             }
@@ -294,7 +310,7 @@ impl ControlAgent {
     }
 
     fn resize(&mut self, ring_bytes: u64) -> Option<Blocker> {
-        match self.channel.resize(ring_bytes) {
+        match self.plant.resize(ring_bytes) {
             Ok(outcome) if outcome.busy > 0 && outcome.offered == 0 => Some(Blocker::Busy),
             Ok(_) => {
                 self.resized_tick = self.tick;
@@ -321,7 +337,7 @@ impl ControlAgent {
             at_ns: sample.at_ns,
             at_unix_ms: unix.as_millis() as u64,
             channel: self.name.clone(),
-            epoch: self.channel.view().lanes.iter().map(|lane| lane.epoch).sum(),
+            epoch: self.plant.epochs(),
             situation,
             prediction,
             contributions: self.forecaster.contributions(),

@@ -12,6 +12,7 @@ mod history;
 mod journal;
 mod meters;
 mod plan;
+mod plant;
 
 pub use controller::{ControlAgent, Controller, ControllerOptions, ControllerState, Mode};
 pub use decide::{Action, Blocker, Candidate, Reason, Situation, Verdict, decide};
@@ -20,3 +21,4 @@ pub use forecaster::{ForecastSource, Prediction};
 pub use history::{History, HistoryPoint};
 pub use journal::{Contribution, Decision, Journal, Outcome};
 pub use plan::{Bounds, Plan, WAIT_ARMS, Weights, ring_arms};
+pub use plant::{LivePlant, Plant};

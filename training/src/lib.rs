@@ -12,6 +12,8 @@ pub mod fit;
 pub mod params;
 pub mod progress;
 pub mod series;
+pub mod simulate;
+pub mod workload;
 
 pub use dataset::{ArrivalTrace, DatasetError, read_directory, read_events, read_trace};
 pub use evaluate::{Evaluation, evaluate};

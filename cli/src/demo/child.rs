@@ -1,19 +1,19 @@
 //! The demo's child processes: two producers and a consumer.
 
-use std::io::{BufRead, Read, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use hdrhistogram::Histogram;
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::ClockId;
 use serde::{Deserialize, Serialize};
 use tidegate::Channel;
 use tidegate::channel::RecvError;
 
-use crate::demo::message::{self, Head};
 use crate::demo::schedule;
 use crate::failure::Failure;
+use crate::message::{self, Head};
+use crate::worker::{now_ns, say, start_ns};
 
 /// Latencies above a minute are counted as a minute.
 const LATENCY_NS_MAX: u64 = 60_000_000_000;
@@ -56,20 +56,6 @@ pub(crate) fn run(command: &ChildCommand) -> Result<(), Failure> {
         Role::Produce { channel, producer, span_ns, traces } => produce(channel, *producer, *span_ns, traces),
         Role::Consume { channel, service_ns_a_byte, span_ns } => consume(channel, *service_ns_a_byte, *span_ns),
     }
-}
-
-/// Says that it is ready and waits for the parent to say when to start. When the parent goes, so does the child.
-fn start_ns() -> Result<u64, Failure> {
-    println!("ready");
-    let lost = |what: &str| Failure::Environment(format!("the demo's parent {what}"));
-    std::io::stdout().flush().map_err(|_| lost("does not listen"))?;
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).map_err(|_| lost("does not speak"))?;
-    std::thread::spawn(|| {
-        let _ends_when_the_parent_does = std::io::stdin().read_to_end(&mut Vec::new());
-        std::process::exit(3);
-    });
-    line.trim().parse().map_err(|_| lost("has gone"))
 }
 
 fn produce(channel: &str, producer: usize, span_ns: u64, paths: &[PathBuf]) -> Result<(), Failure> {
@@ -129,16 +115,4 @@ fn consume(channel: &str, service_ns_a_byte: f64, span_ns: u64) -> Result<(), Fa
     seen.p999_ns = latencies.value_at_quantile(0.999);
     seen.cpu_ns = now_ns(ClockId::ProcessCPUTime);
     say(&seen)
-}
-
-fn say(result: &impl Serialize) -> Result<(), Failure> {
-    let line = serde_json::to_string(result).map_err(|e| Failure::Environment(e.to_string()))?;
-    println!("{line}");
-    Ok(())
-}
-
-/// A clock in nanoseconds (`clock_gettime(2)`).
-pub(crate) fn now_ns(clock: ClockId) -> u64 {
-    let now = clock_gettime(clock);
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }

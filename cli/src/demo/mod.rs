@@ -1,7 +1,6 @@
 //! `tidegate demo`: recorded traffic between real processes, under four policies.
 
 mod child;
-mod message;
 mod picture;
 mod report;
 mod run;

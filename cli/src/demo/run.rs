@@ -1,25 +1,23 @@
 //! One run: a channel, its processes, and what came of them.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::time::ClockId;
-use serde::de::DeserializeOwned;
 use tidegate::control::{Action, Controller, ControllerOptions, ForecastModel, History};
 use tidegate::inspect::Sources;
 use tidegate::telemetry::Sampler;
 use tidegate::{Channel, WaitStrategy};
 use tidegate_training::ArrivalTrace;
 
-use crate::demo::child::{Consumed, Produced, now_ns};
-use crate::demo::message::BYTES_MAX;
+use crate::demo::child::{Consumed, Produced};
 use crate::demo::report::{Latency, RunResult};
 use crate::demo::schedule::service_ns_a_byte;
 use crate::failure::Failure;
+use crate::message::BYTES_MAX;
+use crate::worker::{Worker, now_ns};
 
 /// From the last child being ready to the first message.
 const START_DELAY: Duration = Duration::from_millis(50);
@@ -56,13 +54,6 @@ pub(crate) struct Finished {
     pub(crate) history: Option<History>,
 }
 
-/// A child process, killed when dropped before it has ended.
-struct Worker {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
 pub(crate) fn run(setup: &RunSetup<'_>, progress: impl Fn(f64)) -> Result<Finished, Failure> {
     let policy = setup.policy;
     let name = format!("demo-{}-{}", std::process::id(), policy.name);
@@ -71,11 +62,12 @@ pub(crate) fn run(setup: &RunSetup<'_>, progress: impl Fn(f64)) -> Result<Finish
     channel.set_wait_strategy(policy.wait);
     let span_ns = setup.span.as_nanos() as u64;
     let service = service_ns_a_byte(setup.traces, span_ns);
-    let mut consumer = Worker::start(&["consume", &name, &service.to_string(), &span_ns.to_string()], &[])?;
+    let mut consumer =
+        Worker::start("demo-child", ["consume", &name, &service.to_string(), &span_ns.to_string()], &[])?;
     let mut producers = Vec::new();
     for producer in 0..setup.traces.len() {
         let arguments = ["produce", &name, &producer.to_string(), &span_ns.to_string()];
-        producers.push(Worker::start(&arguments, setup.paths)?);
+        producers.push(Worker::start("demo-child", arguments, setup.paths)?);
     }
     let controller = policy.controlled.then(|| {
         let options = ControllerOptions { model: setup.model.clone(), ..ControllerOptions::default() };
@@ -148,61 +140,5 @@ impl Mean {
 
     fn value(&self) -> f64 {
         if self.weight > 0.0 { self.sum / self.weight } else { 0.0 }
-    }
-}
-
-impl Worker {
-    fn start(arguments: &[&str], paths: &[PathBuf]) -> Result<Self, Failure> {
-        let failed = |e: std::io::Error| Failure::Environment(format!("cannot start a process of the demo: {e}"));
-        let mut child = Command::new(std::env::current_exe().map_err(failed)?)
-            .arg("demo-child")
-            .args(arguments)
-            .args(paths)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(failed)?;
-        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(Failure::Environment("a process of the demo has no pipes".into()));
-        };
-        Ok(Self { child, input, output: BufReader::new(output) })
-    }
-
-    /// Waits until it is ready and tells it when to start.
-    fn begin(&mut self, start_ns: u64) -> Result<(), Failure> {
-        if self.line()? != "ready" {
-            return Err(Self::died());
-        }
-        writeln!(self.input, "{start_ns}").map_err(|_| Self::died())
-    }
-
-    fn line(&mut self) -> Result<String, Failure> {
-        let mut line = String::new();
-        self.output.read_line(&mut line).map_err(|_| Self::died())?;
-        Ok(line.trim_end().to_owned())
-    }
-
-    fn has_ended(&mut self) -> Result<bool, Failure> {
-        match self.child.try_wait() {
-            Ok(None) => Ok(false),
-            Ok(Some(status)) if status.success() => Ok(true),
-            _ => Err(Self::died()),
-        }
-    }
-
-    fn result<T: DeserializeOwned>(mut self) -> Result<T, Failure> {
-        let line = self.line()?;
-        serde_json::from_str(&line).map_err(|_| Self::died())
-    }
-
-    fn died() -> Failure {
-        Failure::Environment("a process of the demo ended early; its message is above".into())
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _it_may_have_ended = self.child.kill();
-        let _reaped = self.child.wait();
     }
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use tidegate_training::dataset::{ArrivalTrace, parse_trace};
 use tidegate_training::read_trace;
 
-use crate::demo::message::{BYTES_MAX, HEAD_BYTES};
 use crate::failure::Failure;
+use crate::message::{BYTES_MAX, HEAD_BYTES};
 
 /// The packaged traces; `cli/traces/README.md` gives their origin.
 const PACKAGED: [(&str, &[u8]); 2] = [

@@ -1,4 +1,4 @@
-//! A message of the demo: it can tell its loss, doubling and damage, and how long it was under way.
+//! A message of a replay: it can tell its loss, doubling and damage, and how long it was under way.
 
 /// Bytes before the body: producer, sequence number, time due, checksum.
 pub(crate) const HEAD_BYTES: usize = 32;

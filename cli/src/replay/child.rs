@@ -1,0 +1,149 @@
+//! The processes of a replay: one sends, one receives.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use rustix::time::ClockId;
+use serde::{Deserialize, Serialize};
+use tidegate::Channel;
+use tidegate::channel::RecvError;
+use tidegate_training::workload::{Due, Server, Service};
+
+use crate::failure::Failure;
+use crate::message::{self, Head};
+use crate::worker::{now_ns, say, start_ns};
+
+/// How long before it is due something is no more slept for: what a sleep may take too long.
+const SLEEP_SPARE_NS: u64 = 100_000;
+
+/// A process of a replay.
+#[derive(Debug, Args)]
+pub(crate) struct ChildCommand {
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    Send { channel: String, dues: PathBuf, log: PathBuf },
+    Receive { channel: String, service: PathBuf, log: PathBuf },
+}
+
+/// What the sender did.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Sent {
+    pub(super) messages: u64,
+    pub(super) cpu_ns: u64,
+}
+
+/// What the receiver saw.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Received {
+    pub(super) messages: u64,
+    pub(super) lost: u64,
+    pub(super) duplicated: u64,
+    pub(super) corrupt: u64,
+    pub(super) cpu_ns: u64,
+}
+
+pub(crate) fn run(command: &ChildCommand) -> Result<(), Failure> {
+    match &command.role {
+        Role::Send { channel, dues, log } => send(channel, dues, log),
+        Role::Receive { channel, service, log } => receive(channel, service, log),
+    }
+}
+
+fn send(channel: &str, dues: &Path, log: &Path) -> Result<(), Failure> {
+    let dues = read_dues(dues)?;
+    let channel = Channel::open(channel)?;
+    let mut sender = channel.sender()?;
+    let mut committed_ns = Vec::with_capacity(dues.len());
+    let start_ns = start_ns()?;
+    for (sequence, due) in (0u64..).zip(&dues) {
+        let due_ns = start_ns + due.after_ns;
+        wait_until(due_ns);
+        let mut claim = sender.claim(due.bytes as usize).map_err(|e| Failure::Environment(e.to_string()))?;
+        message::write(&mut claim, Head { producer: 0, sequence, due_ns });
+        claim.commit();
+        committed_ns.push(now_ns(ClockId::Monotonic) - start_ns);
+    }
+    drop(sender);
+    write_numbers(log, &committed_ns)?;
+    say(&Sent { messages: dues.len() as u64, cpu_ns: now_ns(ClockId::ProcessCPUTime) })
+}
+
+fn receive(channel: &str, service: &Path, log: &Path) -> Result<(), Failure> {
+    let text = std::fs::read(service).map_err(|e| Failure::io("read", service, &e))?;
+    let service: Service = serde_json::from_slice(&text).map_err(|e| Failure::Corrupt(e.to_string()))?;
+    let mut server = Server::new(service);
+    let channel = Channel::open(channel)?;
+    let mut receiver = channel.receiver()?;
+    let start_ns = start_ns()?;
+    let (mut next, mut free_ns) = (0, 0);
+    let mut seen = Received::default();
+    let mut times_ns = Vec::new();
+    loop {
+        let message = match receiver.recv() {
+            Ok(message) => message,
+            Err(RecvError::Disconnected) => break,
+            Err(error) => return Err(Failure::Environment(error.to_string())),
+        };
+        let received_ns = now_ns(ClockId::Monotonic).saturating_sub(start_ns);
+        seen.messages += 1;
+        match message::read(&message) {
+            Some(head) => {
+                seen.lost += head.sequence.saturating_sub(next);
+                seen.duplicated += u64::from(head.sequence < next);
+                next = next.max(head.sequence + 1);
+            }
+            None => seen.corrupt += 1,
+        }
+        free_ns = server.done_ns(received_ns.max(free_ns), message.len() as u32);
+        wait_until(start_ns + free_ns);
+        drop(message);
+        times_ns.extend([received_ns, now_ns(ClockId::Monotonic).saturating_sub(start_ns)]);
+    }
+    write_numbers(log, &times_ns)?;
+    seen.cpu_ns = now_ns(ClockId::ProcessCPUTime);
+    say(&seen)
+}
+
+/// Sleeps as long as it may, and then looks at the clock.
+fn wait_until(due_ns: u64) {
+    let left_ns = due_ns.saturating_sub(now_ns(ClockId::Monotonic));
+    if left_ns > SLEEP_SPARE_NS {
+        std::thread::sleep(Duration::from_nanos(left_ns - SLEEP_SPARE_NS));
+    }
+    while now_ns(ClockId::Monotonic) < due_ns {
+        std::hint::spin_loop();
+    }
+}
+
+/// Writes what the sender is to send.
+pub(super) fn write_dues(path: &Path, dues: &[Due]) -> Result<(), Failure> {
+    let numbers: Vec<u64> = dues.iter().flat_map(|due| [due.after_ns, due.bytes.into()]).collect();
+    write_numbers(path, &numbers)
+}
+
+fn read_dues(path: &Path) -> Result<Vec<Due>, Failure> {
+    let numbers = read_numbers(path)?;
+    Ok(numbers.as_chunks().0.iter().map(|&[after_ns, bytes]| Due { after_ns, bytes: bytes as u32 }).collect())
+}
+
+fn write_numbers(path: &Path, numbers: &[u64]) -> Result<(), Failure> {
+    let failed = |e: std::io::Error| Failure::io("write", path, &e);
+    let mut file = std::io::BufWriter::new(File::create(path).map_err(failed)?);
+    numbers.iter().try_for_each(|number| file.write_all(&number.to_le_bytes())).map_err(failed)?;
+    file.flush().map_err(failed)
+}
+
+/// The numbers in a log.
+pub(super) fn read_numbers(path: &Path) -> Result<Vec<u64>, Failure> {
+    let failed = |e: std::io::Error| Failure::io("read", path, &e);
+    let mut bytes = Vec::new();
+    BufReader::new(File::open(path).map_err(failed)?).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes.as_chunks().0.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect())
+}

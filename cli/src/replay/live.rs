@@ -1,0 +1,125 @@
+//! A replay between two processes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::time::ClockId;
+use tidegate::Channel;
+use tidegate::channel::ring_bytes_of;
+use tidegate::control::{Action, Controller, ControllerOptions};
+use tidegate::telemetry::Sampler;
+use tidegate_training::simulate::{Latency, Outcome};
+use tidegate_training::workload::Workload;
+
+use super::child::{Received, Sent, read_numbers, write_dues};
+use super::policy::{BOUNDS, Policy};
+use super::report::Delivery;
+use crate::failure::Failure;
+use crate::message::BYTES_MAX;
+use crate::worker::{Worker, now_ns};
+
+/// From the last child being ready to the first message.
+const START_DELAY: Duration = Duration::from_millis(50);
+/// Between two looks at the channel and the children.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// Sends `workload` through a channel under `policy`, and says what came of it.
+pub(super) fn run(
+    workload: &Workload,
+    policy: Policy,
+    interrupted: &AtomicBool,
+    progress: impl Fn(f64),
+) -> Result<(Outcome, Delivery), Failure> {
+    let directory = tempfile::tempdir().map_err(|e| Failure::Environment(format!("no temporary directory: {e}")))?;
+    let at = |name: &str| directory.path().join(name);
+    write_dues(&at("dues"), &workload.dues)?;
+    let service = serde_json::to_vec(&workload.service).map_err(|e| Failure::Environment(e.to_string()))?;
+    std::fs::write(at("service"), service).map_err(|e| Failure::io("write", &at("service"), &e))?;
+    let name = format!("replay-{}-{}", std::process::id(), now_ns(ClockId::Monotonic));
+    let channel = Channel::options()
+        .ring_bytes(policy.ring_bytes())
+        .ring_bytes_max(policy.ring_bytes().max(BOUNDS.1))
+        .message_bytes_max(BYTES_MAX as u32)
+        .senders_max(1)
+        .create(&name)?;
+    channel.set_wait_strategy(policy.wait());
+    let mut receiver = Worker::start("replay-child", ["receive", &name], &[at("service"), at("received")])?;
+    let mut sender = Worker::start("replay-child", ["send", &name], &[at("dues"), at("sent")])?;
+    let options = policy.model().map(|model| ControllerOptions { model, ..ControllerOptions::default() });
+    let start_ns = now_ns(ClockId::Monotonic) + START_DELAY.as_nanos() as u64;
+    receiver.begin(start_ns)?;
+    sender.begin(start_ns)?;
+    let controller = options.map(|options| Controller::start(&channel, &name, options));
+    let span_ns = workload.dues.last().map_or(1, |due| due.after_ns.max(1));
+    let cpu_before_ns = now_ns(ClockId::ProcessCPUTime);
+    let mut sampler = Sampler::new(&channel);
+    let (mut ring_byte_ns, mut attached_ns, mut stalls, mut blocked_ns) = (0.0, 0.0, 0, 0);
+    loop {
+        let over = receiver.has_ended()? && sender.has_ended()?;
+        let sample = sampler.sample();
+        stalls += sample.stalls;
+        blocked_ns += sample.blocked_ns;
+        if sample.senders > 0 {
+            ring_byte_ns += sample.ring_bytes as f64 * sample.tick_ns as f64;
+            attached_ns += sample.tick_ns as f64;
+        }
+        if over {
+            break;
+        }
+        if interrupted.load(Ordering::Relaxed) {
+            return Err(Failure::Interrupted);
+        }
+        progress(sample.at_ns.saturating_sub(start_ns) as f64 / span_ns as f64);
+        std::thread::sleep(LOOK_EVERY);
+    }
+    let state = controller.as_ref().map(Controller::state);
+    drop(controller);
+    let count = |actions: &[Action]| {
+        let journal = state.as_ref().map(|state| state.journal.lock());
+        journal.map_or(0, |journal| journal.decisions().filter(|d| actions.contains(&d.action)).count())
+    };
+    let (resizes, switches) = (count(&[Action::Grow, Action::Shrink]), count(&[Action::SwitchWait]));
+    let (received, sent): (Received, Sent) = (receiver.result()?, sender.result()?);
+    let own_cpu_ns = now_ns(ClockId::ProcessCPUTime) - cpu_before_ns;
+    let (committed_ns, times_ns) = (read_numbers(&at("sent"))?, read_numbers(&at("received"))?);
+    let (times_ns, _) = times_ns.as_chunks::<2>();
+    let latency = |(due, [received_ns, _]): (&tidegate_training::workload::Due, &[u64; 2])| {
+        received_ns.saturating_sub(due.after_ns)
+    };
+    let mut latencies_ns: Vec<u64> = workload.dues.iter().zip(times_ns).map(latency).collect();
+    let outcome = Outcome {
+        messages: received.messages,
+        peak_backlog_bytes: peak_backlog_bytes(workload, &committed_ns, times_ns),
+        latency_ns: Latency::of(&mut latencies_ns),
+        stalls,
+        blocked_ns,
+        mean_ring_bytes: if attached_ns > 0.0 { (ring_byte_ns / attached_ns) as u64 } else { 0 },
+        resizes,
+        switches,
+        span_ns: times_ns.last().map_or(0, |[_, released_ns]| *released_ns),
+    };
+    let unseen = sent.messages.saturating_sub(received.messages + received.lost);
+    let delivery = Delivery {
+        sent: sent.messages,
+        lost: received.lost + unseen,
+        duplicated: received.duplicated,
+        corrupt: received.corrupt,
+        cpu_seconds: (sent.cpu_ns + received.cpu_ns + own_cpu_ns) as f64 / 1e9,
+    };
+    Ok((outcome, delivery))
+}
+
+/// Most bytes that were committed and not yet released when one more was, from both sides' clocks.
+fn peak_backlog_bytes(workload: &Workload, committed_ns: &[u64], times_ns: &[[u64; 2]]) -> u64 {
+    let bytes = |i: usize| ring_bytes_of(workload.dues[i].bytes);
+    let (mut backlog, mut peak, mut released) = (0u64, 0, 0);
+    for (i, &at_ns) in committed_ns.iter().enumerate() {
+        while released < i && times_ns.get(released).is_some_and(|[_, released_ns]| *released_ns <= at_ns) {
+            backlog -= bytes(released);
+            released += 1;
+        }
+        backlog += bytes(i);
+        peak = peak.max(backlog);
+    }
+    peak
+}

@@ -1,0 +1,124 @@
+//! `tidegate replay`: recorded arrivals through a channel between processes, or through a simulation of one.
+
+mod child;
+mod live;
+mod policy;
+mod report;
+mod validate;
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use clap::Args;
+use tidegate::control::ControllerOptions;
+use tidegate_training::simulate::{self, Outcome};
+use tidegate_training::workload::{ReplayParams, ServiceRequest, Workload, read_service};
+use tidegate_training::{ArrivalTrace, read_directory, read_trace};
+
+use crate::failure::Failure;
+use crate::message::{BYTES_MAX, HEAD_BYTES};
+use policy::{BOUNDS, Policy};
+use report::{Report, Run};
+
+pub(crate) use child::{ChildCommand, run as run_child};
+
+/// `tidegate replay`.
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// Recorded arrivals: NAME.tgtrace, or NAME.csv.gz with the columns t_ns,bytes; with --validate also a directory of these
+    trace: PathBuf,
+    /// How the channel is run: adaptive, heuristic, or static:CAP:WAIT, as static:64K:spin_park or static:1M:park. Several
+    /// are run one after the other
+    #[arg(long = "policy", value_name = "POLICY", default_value = "adaptive")]
+    policies: Vec<Policy>,
+    /// Times the recorded speed; without it, such that the replay takes --seconds
+    #[arg(long, conflicts_with = "seconds")]
+    speed: Option<f64>,
+    /// Length of the replay, seconds
+    #[arg(long, default_value_t = 8.0)]
+    seconds: f64,
+    /// Mean share of time that the receiver is busy; 0.85 where neither this nor --service is given
+    #[arg(long)]
+    load: Option<f64>,
+    /// The receiver: nanoseconds that it takes for a message, or a file of a millisecond a line at which it can take 1,500
+    /// bytes (gzip if it ends in .gz), played at the same speed
+    #[arg(long, value_name = "NS|FILE")]
+    service: Option<String>,
+    /// Compute instead of sending: Lindley's recursion. Ways of waiting make no difference there
+    #[arg(long)]
+    simulate: bool,
+    /// Do both at loads of 0.3, 0.6, 0.85 and 1.2 in a ring that holds everything, and print by how much they differ
+    #[arg(long, conflicts_with_all = ["simulate", "policies", "load"])]
+    validate: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Replay {
+    fn params(&self) -> Result<ReplayParams, Failure> {
+        let service = match &self.service {
+            None => ServiceRequest::ByLoad,
+            Some(text) => match text.parse() {
+                Ok(ns) => ServiceRequest::PerMessage(ns),
+                Err(_) => ServiceRequest::Recorded(read_service(text.as_ref()).map_err(Failure::Corrupt)?),
+            },
+        };
+        let (speed, seconds, load) = (self.speed, self.seconds, self.load);
+        let (message_bytes_max, head_bytes) = (BYTES_MAX as u32, HEAD_BYTES as u32);
+        Ok(ReplayParams { speed, seconds, load, service, message_bytes_max, head_bytes })
+    }
+
+    fn traces(&self) -> Result<Vec<ArrivalTrace>, Failure> {
+        if self.validate && self.trace.is_dir() {
+            return Ok(read_directory(&self.trace)?);
+        }
+        let trace = read_trace(&self.trace)?;
+        if trace.is_cut_short {
+            eprintln!("{} ends inside a frame, as after a crash of its recorder: used up to there", trace.name);
+        }
+        Ok(vec![trace])
+    }
+}
+
+pub(crate) fn run(command: &Replay, interrupted: &AtomicBool) -> Result<(), Failure> {
+    let (params, traces) = (command.params()?, command.traces()?);
+    if command.validate {
+        return validate::run(&traces, &params, interrupted, command.json);
+    }
+    let mut sound = true;
+    for trace in &traces {
+        let workload = Workload::new(trace, &params).map_err(Failure::Usage)?;
+        let mut report = Report::new(&trace.name, &workload);
+        for &policy in &command.policies {
+            let run = if command.simulate {
+                simulated(&workload, policy)
+            } else {
+                let bar = crate::progress::bar(&policy.to_string(), 1000);
+                let (outcome, delivery) =
+                    live::run(&workload, policy, interrupted, |share| bar.set_position((share * 1000.0) as u64))?;
+                bar.finish_and_clear();
+                sound &= delivery.is_sound();
+                let delivery = Some(delivery);
+                Run { policy, simulated: false, outcome, delivery, simulated_arrivals_a_second: None }
+            };
+            report.runs.push(run);
+        }
+        report.print(command.json)?;
+    }
+    if sound { Ok(()) } else { Err(Failure::Corrupt("messages were lost, doubled or damaged".into())) }
+}
+
+fn simulated(workload: &Workload, policy: Policy) -> Run {
+    let began = Instant::now();
+    let outcome: Outcome = match policy.model() {
+        None => simulate::fixed(workload, policy.ring_bytes()),
+        Some(model) => {
+            let options = ControllerOptions { model, ..ControllerOptions::default() };
+            simulate::controlled(workload, policy.ring_bytes(), BOUNDS, options)
+        }
+    };
+    let arrivals_a_second = outcome.messages as f64 / began.elapsed().as_secs_f64();
+    Run { policy, simulated: true, outcome, delivery: None, simulated_arrivals_a_second: Some(arrivals_a_second) }
+}

@@ -1,0 +1,138 @@
+//! Results of replays, as a table for people or JSON for programs.
+
+use comfy_table::presets::ASCII_MARKDOWN;
+use comfy_table::{CellAlignment, Table};
+use serde::Serialize;
+use tidegate_training::simulate::Outcome;
+use tidegate_training::workload::Workload;
+
+use super::policy::Policy;
+use crate::failure::Failure;
+
+/// Of a replay between processes: whether every message came.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Delivery {
+    pub(super) sent: u64,
+    pub(super) lost: u64,
+    pub(super) duplicated: u64,
+    pub(super) corrupt: u64,
+    /// CPU time of sender, receiver and controller.
+    pub(super) cpu_seconds: f64,
+}
+
+/// One run.
+#[derive(Debug, Serialize)]
+pub(super) struct Run {
+    pub(super) policy: Policy,
+    pub(super) simulated: bool,
+    #[serde(flatten)]
+    pub(super) outcome: Outcome,
+    #[serde(flatten)]
+    pub(super) delivery: Option<Delivery>,
+    /// Arrivals that the simulation took in a second.
+    pub(super) simulated_arrivals_a_second: Option<f64>,
+}
+
+/// All runs of one recording.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    trace: String,
+    messages: usize,
+    /// Times the recorded speed.
+    speed: f64,
+    /// Mean share of time that the receiver is busy.
+    load: f64,
+    /// What the recorded sizes were multiplied with.
+    size_scale: f64,
+    pub(super) runs: Vec<Run>,
+}
+
+impl Delivery {
+    pub(super) fn is_sound(&self) -> bool {
+        self.lost + self.duplicated + self.corrupt == 0
+    }
+}
+
+impl Report {
+    pub(super) fn new(trace: &str, workload: &Workload) -> Self {
+        Self {
+            trace: trace.into(),
+            messages: workload.dues.len(),
+            speed: workload.speed,
+            load: workload.load,
+            size_scale: workload.size_scale,
+            runs: Vec::new(),
+        }
+    }
+
+    /// Prints it.
+    pub(super) fn print(&self, json: bool) -> Result<(), Failure> {
+        if json {
+            return print_json(self);
+        }
+        println!(
+            "{}: {} messages at {:.4} times the recorded speed, load {:.2}{}\n",
+            self.trace,
+            self.messages,
+            self.speed,
+            self.load,
+            if self.size_scale < 1.0 { format!(", sizes times {:.3}", self.size_scale) } else { String::new() }
+        );
+        let heads = [
+            "policy",
+            "received",
+            "lost",
+            "p50 us",
+            "p99 us",
+            "p99.9 us",
+            "stalls",
+            "blocked ms",
+            "peak KiB",
+            "ring KiB",
+            "resizes",
+            "switches",
+            "CPU s",
+        ];
+        let mut table = aligned(&heads);
+        for run in &self.runs {
+            let Outcome { latency_ns: latency, .. } = run.outcome;
+            let us = |ns: u64| format!("{:.1}", ns as f64 / 1e3);
+            let simulated = if run.simulated { " (simulated)" } else { "" };
+            let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+            table.add_row([
+                format!("{}{simulated}", run.policy),
+                run.outcome.messages.to_string(),
+                or_dash(run.delivery.map(|delivery| delivery.lost.to_string())),
+                us(latency.p50),
+                us(latency.p99),
+                us(latency.p999),
+                run.outcome.stalls.to_string(),
+                format!("{:.2}", run.outcome.blocked_ns as f64 / 1e6),
+                kib(run.outcome.peak_backlog_bytes),
+                kib(run.outcome.mean_ring_bytes),
+                run.outcome.resizes.to_string(),
+                run.outcome.switches.to_string(),
+                or_dash(run.delivery.map(|delivery| format!("{:.2}", delivery.cpu_seconds))),
+            ]);
+        }
+        println!("{table}");
+        Ok(())
+    }
+}
+
+pub(super) fn kib(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / 1024.0)
+}
+
+/// A table whose columns but the first are numbers.
+pub(super) fn aligned(heads: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN).set_header(heads);
+    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    table
+}
+
+pub(super) fn print_json(report: &impl Serialize) -> Result<(), Failure> {
+    println!("{}", serde_json::to_string(report).map_err(|e| Failure::Environment(e.to_string()))?);
+    Ok(())
+}

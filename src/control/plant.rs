@@ -1,0 +1,79 @@
+//! What is controlled: a channel, or a simulation of one.
+
+use crate::WaitStrategy;
+use crate::channel::{Channel, Resize, ResizeError};
+use crate::telemetry::{Sample, Sampler};
+
+/// What a controller sees and sets. A simulation that implements it is controlled as a channel is.
+pub trait Plant {
+    /// Smallest and largest ring, bytes; powers of two.
+    fn ring_bytes_bounds(&self) -> (u64, u64);
+    /// Bytes of the ring that is in force, or asked for.
+    fn ring_bytes(&self) -> u64;
+    /// How endpoints wait.
+    fn wait_strategy(&self) -> WaitStrategy;
+    /// Ends a tick and starts the next.
+    fn sample(&mut self) -> Sample;
+    /// Rings entered by all senders so far.
+    fn epochs(&self) -> u64;
+    /// Asks for rings of that size.
+    ///
+    /// # Errors
+    /// The size is out of bounds, or there is no memory for it.
+    fn resize(&mut self, ring_bytes: u64) -> Result<Resize, ResizeError>;
+    /// Changes how endpoints wait.
+    fn set_wait_strategy(&mut self, strategy: WaitStrategy);
+    /// Gives memory back that rings left behind.
+    ///
+    /// # Errors
+    /// It cannot be given back now.
+    fn reclaim(&mut self) -> Result<(), ResizeError>;
+}
+
+/// A channel as it runs.
+#[derive(Debug)]
+pub struct LivePlant {
+    channel: Channel,
+    sampler: Sampler,
+}
+
+impl LivePlant {
+    /// `channel`, from now on.
+    pub fn new(channel: &Channel) -> Self {
+        Self { channel: channel.clone(), sampler: Sampler::new(channel) }
+    }
+}
+
+impl Plant for LivePlant {
+    fn ring_bytes_bounds(&self) -> (u64, u64) {
+        self.channel.ring_bytes_bounds()
+    }
+
+    fn ring_bytes(&self) -> u64 {
+        self.channel.ring_bytes()
+    }
+
+    fn wait_strategy(&self) -> WaitStrategy {
+        self.channel.wait_strategy()
+    }
+
+    fn sample(&mut self) -> Sample {
+        self.sampler.sample()
+    }
+
+    fn epochs(&self) -> u64 {
+        self.channel.view().lanes.iter().map(|lane| lane.epoch).fold(0, u64::wrapping_add)
+    }
+
+    fn resize(&mut self, ring_bytes: u64) -> Result<Resize, ResizeError> {
+        self.channel.resize(ring_bytes)
+    }
+
+    fn set_wait_strategy(&mut self, strategy: WaitStrategy) {
+        self.channel.set_wait_strategy(strategy);
+    }
+
+    fn reclaim(&mut self) -> Result<(), ResizeError> {
+        self.channel.reclaim()
+    }
+}
