@@ -10,8 +10,8 @@ pub(crate) const BYTES_MAX: usize = 1024;
 pub(crate) struct Head {
     pub(crate) producer: u64,
     pub(crate) sequence: u64,
-    /// When the trace says it arrives, nanoseconds on CLOCK_MONOTONIC.
-    pub(crate) due_ns: u64,
+    /// When it was due, or sent; nanoseconds on CLOCK_MONOTONIC.
+    pub(crate) at_ns: u64,
 }
 
 /// Writes a message over the whole of `bytes`, which holds at least a head.
@@ -23,7 +23,7 @@ pub(crate) fn write(bytes: &mut [u8], head: Head) {
     }
     start[..8].copy_from_slice(&head.producer.to_le_bytes());
     start[8..16].copy_from_slice(&head.sequence.to_le_bytes());
-    start[16..24].copy_from_slice(&head.due_ns.to_le_bytes());
+    start[16..24].copy_from_slice(&head.at_ns.to_le_bytes());
     let sum = u64::from(checksum(&start[..24], body));
     start[24..].copy_from_slice(&sum.to_le_bytes());
 }
@@ -32,7 +32,7 @@ pub(crate) fn write(bytes: &mut [u8], head: Head) {
 pub(crate) fn read(bytes: &[u8]) -> Option<Head> {
     let (start, body) = bytes.split_at_checked(HEAD_BYTES)?;
     let number = |at: usize| -> Option<u64> { Some(u64::from_le_bytes(*start.get(at..)?.first_chunk()?)) };
-    let head = Head { producer: number(0)?, sequence: number(8)?, due_ns: number(16)? };
+    let head = Head { producer: number(0)?, sequence: number(8)?, at_ns: number(16)? };
     (number(24)? == u64::from(checksum(&start[..24], body))).then_some(head)
 }
 
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_is_noticed() {
-        let head = Head { producer: 1, sequence: 77, due_ns: 123_456 };
+        let head = Head { producer: 1, sequence: 77, at_ns: 123_456 };
         let mut bytes = vec![0; 100];
         write(&mut bytes, head);
         assert_eq!(read(&bytes), Some(head));

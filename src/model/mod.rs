@@ -5,6 +5,7 @@
 //! live forecast needs: a dot product.
 
 mod artifact;
+mod contention;
 mod features;
 mod forecast;
 mod online;
@@ -15,6 +16,7 @@ pub use artifact::{
     FILE_BYTES_MAX, FORMAT_VERSION, FeatureBounds, ModelError, ModelFile, ModelPart, PartScale, Score, Standing,
     TrainingTrace,
 };
+pub use contention::{CONTENTION_TERMS, Contention, LOCK_ARMS};
 pub use features::{Demand, FEATURE_NAMES, FEATURES, FeatureWindow, Features, WARM_TICKS, feature_schema};
 pub use forecast::{EXCEEDANCE_LEVELS, Forecast, OverflowModel};
 pub use online::Online;

@@ -6,6 +6,7 @@
 //! ```
 
 pub mod baselines;
+pub mod contention;
 pub mod dataset;
 pub mod evaluate;
 pub mod fit;

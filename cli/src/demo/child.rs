@@ -70,7 +70,7 @@ fn produce(channel: &str, producer: usize, span_ns: u64, paths: &[PathBuf]) -> R
         let due_ns = start_ns + due.after_ns;
         std::thread::sleep(Duration::from_nanos(due_ns.saturating_sub(now_ns(ClockId::Monotonic))));
         let mut claim = sender.claim(due.bytes).map_err(|e| Failure::Environment(e.to_string()))?;
-        message::write(&mut claim, Head { producer: producer as u64, sequence: sent, due_ns });
+        message::write(&mut claim, Head { producer: producer as u64, sequence: sent, at_ns: due_ns });
         claim.commit();
         sent += 1;
     }
@@ -100,7 +100,7 @@ fn consume(channel: &str, service_ns_a_byte: f64, span_ns: u64) -> Result<(), Fa
                 seen.lost += head.sequence.saturating_sub(*expected);
                 seen.duplicated += u64::from(head.sequence < *expected);
                 *expected = (*expected).max(head.sequence + 1);
-                latencies.saturating_record(arrived_ns.saturating_sub(head.due_ns));
+                latencies.saturating_record(arrived_ns.saturating_sub(head.at_ns));
             }
             _ => seen.corrupt += 1,
         }

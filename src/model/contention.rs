@@ -1,0 +1,61 @@
+//! Which way of waiting for a lock costs least: one linear model an arm, fitted on the machine at hand.
+
+use serde::{Deserialize, Serialize};
+
+use crate::LockStrategy;
+
+/// The ways of waiting that are chosen from.
+pub const LOCK_ARMS: [LockStrategy; 5] = [
+    LockStrategy::Spin,
+    LockStrategy::Queue,
+    LockStrategy::SpinPark { budget_ns: 5_000 },
+    LockStrategy::SpinPark { budget_ns: 40_000 },
+    LockStrategy::Park,
+];
+
+/// Who wants a lock, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Contention {
+    /// Threads that want it, over all processes; at least 1.
+    pub contenders: u32,
+    /// CPUs that they share; at least 1.
+    pub cpus: u32,
+    /// Nanoseconds that each holds it.
+    pub hold_ns: u32,
+    /// Nanoseconds that each then does without it.
+    pub think_ns: u32,
+}
+
+/// Terms of the linear models.
+pub const CONTENTION_TERMS: usize = 21;
+
+/// Time that a lock changes hands in, nanoseconds: what is added to a hold so that the logarithm of none is finite.
+const HANDOVER_NS: f64 = 100.0;
+
+impl Contention {
+    /// What a linear model of the logarithm of the cost is made of: the situation's logarithms, their squares and products.
+    pub fn terms(&self) -> [f64; CONTENTION_TERMS] {
+        let contenders = f64::from(self.contenders.max(1));
+        let hold = f64::from(self.hold_ns) + HANDOVER_NS;
+        let think = f64::from(self.think_ns) + HANDOVER_NS;
+        let logs = [
+            contenders.ln(),
+            (contenders / f64::from(self.cpus.max(1))).max(1.0).ln(),
+            (hold / HANDOVER_NS).ln(),
+            (think / HANDOVER_NS).ln(),
+            // The share of time that the lock is wanted, more than 1 where they queue.
+            (contenders * hold / (hold + think)).ln(),
+        ];
+        let mut terms = [1.0; CONTENTION_TERMS];
+        let mut next = 1;
+        for i in 0..logs.len() {
+            terms[next] = logs[i];
+            next += 1;
+            for j in i..logs.len() {
+                terms[next] = logs[i] * logs[j];
+                next += 1;
+            }
+        }
+        terms
+    }
+}

@@ -1,0 +1,186 @@
+//! Measures what a lock costs under each way of waiting, over how many want it, for how long they hold it, and for how long
+//! they do without it.
+
+use std::hint::black_box;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+use tidegate::ShmMutex;
+use tidegate::model::{Contention, LOCK_ARMS};
+
+use super::CalibrateError;
+use crate::progress::Progress;
+
+/// Nanoseconds that the lock is held.
+const HOLDS_NS: [u32; 5] = [0, 100, 1_000, 10_000, 50_000];
+/// Nanoseconds that a contender does without it.
+const THINKS_NS: [u32; 4] = [0, 1_000, 10_000, 100_000];
+/// Waits beyond this are counted as this.
+const WAIT_NS_MAX: u64 = 10_000_000_000;
+const SEED: u64 = 20_260_101;
+
+/// How the sweep is run.
+#[derive(Debug, Clone, Copy)]
+pub struct SweepParams {
+    /// Times that each cell is measured under each way of waiting, 1 to 100.
+    pub rounds: u32,
+    /// How long each time.
+    pub window: Duration,
+}
+
+impl Default for SweepParams {
+    fn default() -> Self {
+        Self { rounds: 4, window: Duration::from_millis(70) }
+    }
+}
+
+/// One measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Which round.
+    pub round: u32,
+    /// The situation.
+    #[serde(flatten)]
+    pub contention: Contention,
+    /// Number of the way of waiting in [`LOCK_ARMS`].
+    pub arm: usize,
+    /// Times that the lock was had.
+    pub locks: u64,
+    /// Median wait, nanoseconds.
+    pub wait_p50_ns: f64,
+    /// The 99th percentile.
+    pub wait_p99_ns: f64,
+    /// CPU time that a lock took beside holding it and doing without it, nanoseconds.
+    pub cpu_ns: f64,
+}
+
+/// Steps of work that take a nanosecond of CPU, and what looking at the clock twice takes.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    steps_a_ns: f64,
+    clock_ns: f64,
+}
+
+/// Every situation of the sweep on a machine of so many CPUs.
+pub fn situations(cpus: u32) -> Vec<Contention> {
+    let mut contenders = vec![1, 2, cpus, 2 * cpus, 4 * cpus];
+    contenders.sort_unstable();
+    contenders.dedup();
+    let thinking = |contenders, hold_ns| THINKS_NS.map(|think_ns| Contention { contenders, cpus, hold_ns, think_ns });
+    let holding = |contenders| HOLDS_NS.into_iter().flat_map(move |hold_ns| thinking(contenders, hold_ns));
+    contenders.into_iter().flat_map(holding).collect()
+}
+
+/// Measures every situation under every way of waiting, in an order drawn anew for each round, so that what else the
+/// machine does is nobody's in particular.
+///
+/// # Errors
+/// No lock can be made.
+pub fn sweep(params: SweepParams, progress: &dyn Progress) -> Result<Vec<Measured>, CalibrateError> {
+    let pace = Pace::here();
+    let cpus = thread::available_parallelism().map_or(1, usize::from) as u32;
+    let mut drawn = fastrand::Rng::with_seed(SEED);
+    let cells = situations(cpus).into_iter().flat_map(|of| (0..LOCK_ARMS.len()).map(move |arm| (of, arm)));
+    let mut cells: Vec<(Contention, usize)> = cells.collect();
+    progress.begin("locks measured", cells.len() * params.rounds as usize);
+    let mut measured = Vec::new();
+    for round in 0..params.rounds {
+        drawn.shuffle(&mut cells);
+        for &(contention, arm) in &cells {
+            measured.push(measure(round, contention, arm, params.window, pace)?);
+            progress.step();
+        }
+    }
+    Ok(measured)
+}
+
+fn measure(
+    round: u32,
+    contention: Contention,
+    arm: usize,
+    window: Duration,
+    pace: Pace,
+) -> Result<Measured, CalibrateError> {
+    let mutex = ShmMutex::create_anonymous(0u64)?;
+    mutex.set_strategy(LOCK_ARMS[arm]);
+    let contenders = contention.contenders as usize;
+    let (start, stop) = (Barrier::new(contenders + 1), AtomicBool::new(false));
+    let (hold, think) = (pace.steps(contention.hold_ns), pace.steps(contention.think_ns));
+    let contend = || {
+        let mut waits = Histogram::<u64>::new_with_max(WAIT_NS_MAX, 3).map_err(|_| CalibrateError::NoHistogram)?;
+        start.wait();
+        let cpu_before_ns = thread_cpu_ns();
+        while !stop.load(Ordering::Relaxed) {
+            let began = Instant::now();
+            let Ok(guard) = mutex.lock() else { return Err(CalibrateError::LockFailed) };
+            waits.saturating_record(began.elapsed().as_nanos() as u64);
+            work(hold);
+            drop(guard);
+            work(think);
+        }
+        Ok((waits, thread_cpu_ns() - cpu_before_ns))
+    };
+    let per_thread: Vec<Result<_, _>> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..contenders).map(|_| scope.spawn(contend)).collect();
+        start.wait();
+        thread::sleep(window);
+        stop.store(true, Ordering::Relaxed);
+        threads.into_iter().map(|thread| thread.join().unwrap_or(Err(CalibrateError::LockFailed))).collect()
+    });
+    let mut waits = Histogram::<u64>::new_with_max(WAIT_NS_MAX, 3).map_err(|_| CalibrateError::NoHistogram)?;
+    let mut cpu_ns = 0;
+    for of_thread in per_thread {
+        let (its_waits, its_cpu_ns) = of_thread?;
+        waits.add(its_waits).map_err(|_| CalibrateError::NoHistogram)?;
+        cpu_ns += its_cpu_ns;
+    }
+    let locks = waits.len();
+    let wait_ns = |quantile| (waits.value_at_quantile(quantile) as f64 - pace.clock_ns).max(0.0);
+    let worked_ns = f64::from(contention.hold_ns) + f64::from(contention.think_ns) + pace.clock_ns;
+    Ok(Measured {
+        round,
+        contention,
+        arm,
+        locks,
+        wait_p50_ns: wait_ns(0.5),
+        wait_p99_ns: wait_ns(0.99),
+        cpu_ns: (cpu_ns as f64 / locks.max(1) as f64 - worked_ns).max(0.0),
+    })
+}
+
+impl Pace {
+    fn here() -> Self {
+        const STEPS: u64 = 1 << 22;
+        const LOOKS: u32 = 1 << 14;
+        let began = Instant::now();
+        work(STEPS);
+        let steps_a_ns = STEPS as f64 / began.elapsed().as_nanos() as f64;
+        let began = Instant::now();
+        (0..LOOKS).for_each(|_| {
+            black_box(Instant::now().elapsed());
+        });
+        Self { steps_a_ns, clock_ns: began.elapsed().as_nanos() as f64 / f64::from(LOOKS) }
+    }
+
+    fn steps(self, ns: u32) -> u64 {
+        (self.steps_a_ns * f64::from(ns)) as u64
+    }
+}
+
+#[inline]
+fn work(steps: u64) {
+    let mut state = 1u64;
+    for step in 0..steps {
+        state = black_box(state.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ step);
+    }
+}
+
+fn thread_cpu_ns() -> u64 {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
