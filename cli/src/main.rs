@@ -1,5 +1,6 @@
 //! The `tidegate` command.
 
+mod calibrate;
 mod demo;
 mod doctor;
 mod failure;
@@ -51,6 +52,8 @@ enum Command {
     Clean(host::Clean),
     /// Look at what this machine allows, and say what follows for channels
     Doctor(doctor::Doctor),
+    /// Measure what each way of waiting for a lock costs on this machine, and write its profile
+    Calibrate(calibrate::Calibrate),
     /// Fit the overflow model to recorded arrivals
     Train(models::Train),
     /// Score the model's recipe against rules of thumb on families it was not fitted to
@@ -87,6 +90,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Ls(command) => host::list(&command),
         Command::Clean(command) => host::clean(&command),
         Command::Doctor(command) => doctor::run(&command),
+        Command::Calibrate(command) => calibrate::run(&command),
         Command::Train(command) => models::run_train(&command),
         Command::Evaluate(command) => models::run_evaluate(&command),
     }

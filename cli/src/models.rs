@@ -12,6 +12,8 @@ use crate::whole_file::WholeFile;
 
 /// The model's file in a directory of models.
 const OVERFLOW: &str = "overflow.json";
+/// Times that a resize takes that a forecast looks ahead, in ticks of 1 ms a millisecond.
+const RESIZES_AHEAD: f64 = 4.0;
 
 /// `tidegate train`.
 #[derive(Debug, Args)]
@@ -47,8 +49,18 @@ struct Recipe {
     #[arg(long)]
     horizon: Option<u32>,
     /// Quantile to predict
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["cost_overflow", "cost_memory"])]
     tau: Option<f64>,
+    /// In place of --tau: what a byte too few costs, in the unit of --cost-memory. The quantile is the one whose forecast costs
+    /// least on average: overflow / (overflow + memory)
+    #[arg(long, requires = "cost_memory")]
+    cost_overflow: Option<f64>,
+    /// What a byte too many costs
+    #[arg(long, requires = "cost_overflow")]
+    cost_memory: Option<f64>,
+    /// In place of --horizon: the 99th percentile of the time that a resize takes, ms. The horizon is four times as long
+    #[arg(long, conflicts_with = "horizon")]
+    resize_ms: Option<f64>,
     /// Ridge penalty
     #[arg(long)]
     penalty: Option<f64>,
@@ -64,9 +76,12 @@ fn method(name: &str) -> Result<Method, String> {
 
 impl Recipe {
     fn check(&self, defaults: TrainParams) -> Result<ValidParams, Failure> {
+        let by_costs =
+            self.cost_overflow.zip(self.cost_memory).map(|(overflow, memory)| overflow / (overflow + memory));
+        let by_resize = self.resize_ms.map(|ms| (RESIZES_AHEAD * ms).ceil().max(1.0) as u32);
         let params = TrainParams {
-            horizon_ticks: self.horizon.unwrap_or(defaults.horizon_ticks),
-            tau: self.tau.unwrap_or(defaults.tau),
+            horizon_ticks: self.horizon.or(by_resize).unwrap_or(defaults.horizon_ticks),
+            tau: self.tau.or(by_costs).unwrap_or(defaults.tau),
             penalty: self.penalty.unwrap_or(defaults.penalty),
             method: self.method.unwrap_or(defaults.method),
             ..defaults

@@ -256,6 +256,7 @@ impl<P: Plant> ControlAgent<P> {
             plan: self.plan,
             bounds: self.bounds,
             weights: self.options.weights,
+            overflow_to_memory: self.forecaster.overflow_to_memory(),
             senders,
             peak_backlog_bytes: prediction.peak_backlog_bytes * share,
             backlog_bytes: sample.backlog_bytes_max as f64,

@@ -19,9 +19,6 @@ const HEADROOM: f64 = 1.25;
 const WAKE_US: f64 = 50.0;
 /// CPU time of going to sleep and of being woken, both sides, microseconds.
 const SLEEP_CPU_US: f64 = 8.0;
-/// What a byte too few costs, in bytes too many. For this ratio the quantile tau = 99 / (99 + 1) that is forecast is the
-/// size that costs least on average (Arrow, Harris and Marschak, "Optimal inventory policy", 1951).
-const OVERFLOW_TO_MEMORY: f64 = 99.0;
 
 /// All that a decision depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -32,6 +29,9 @@ pub struct Situation {
     pub bounds: Bounds,
     /// What costs what.
     pub weights: Weights,
+    /// What a byte too few costs, in bytes too many. The quantile tau that is forecast is the size that costs least on average
+    /// where this is tau / (1 - tau) (Arrow, Harris and Marschak, "Optimal inventory policy", 1951).
+    pub overflow_to_memory: f64,
     /// Attached senders.
     pub senders: u32,
     /// Forecast of the largest backlog within the horizon, in the fullest ring, bytes.
@@ -263,7 +263,7 @@ fn ring_cost(situation: &Situation, ring_bytes: u64) -> f64 {
     // A full ring hides how much more would have come: it counts as half of what is needed.
     let hidden = if situation.overflowing { 2.0 * situation.plan.ring_bytes as f64 } else { 0.0 };
     let off = ring_bytes as f64 - forecast.max(hidden);
-    let bytes = if off < 0.0 { -off * OVERFLOW_TO_MEMORY } else { off };
+    let bytes = if off < 0.0 { -off * situation.overflow_to_memory } else { off };
     bytes * f64::from(situation.senders.max(1)) / f64::from(1 << 20) * situation.weights.mebibyte_s
 }
 
@@ -307,6 +307,7 @@ mod tests {
 
     fn situation() -> Situation {
         Situation {
+            overflow_to_memory: 99.0,
             plan: Plan { ring_bytes: 1 << 16, wait: WaitStrategy::SpinPark { budget_ns: 50_000 } },
             bounds: Bounds { ring_bytes_min: 1 << 12, ring_bytes_max: 1 << 24 },
             weights: Weights::BALANCED,

@@ -1,11 +1,11 @@
 //! Which model forecasts, and why none does.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::model::{FILE_BYTES_MAX, OverflowModel};
+use crate::control::model_file::read_bounded;
+use crate::model::OverflowModel;
 
 /// Where a controller's forecast comes from. Whatever is wrong with a model, the rule of thumb takes its place, the channel
 /// goes on, and the journal says why.
@@ -52,15 +52,7 @@ impl ForecastModel {
 }
 
 fn read(path: &Path) -> Result<OverflowModel, String> {
-    // Opening a pipe would wait for its writer.
-    let is_file = std::fs::metadata(path).map_err(|error| error.to_string())?.is_file();
-    if !is_file {
-        return Err("not a file".into());
-    }
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    OverflowModel::from_json(&bytes).map_err(|error| error.to_string())
+    OverflowModel::from_json(&read_bounded(path)?).map_err(|error| error.to_string())
 }
 
 fn proven(model: OverflowModel) -> Result<(OverflowModel, String), String> {

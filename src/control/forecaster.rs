@@ -10,6 +10,8 @@ use crate::telemetry::Sample;
 const CLIPPED_MAX: usize = 4;
 /// The rule of thumb: this multiple of the largest arrivals of the last 64 ticks, on top of the backlog.
 const HEURISTIC_FACTOR: f64 = 2.0;
+/// The quantile that it is taken for.
+const HEURISTIC_TAU: f64 = 0.99;
 
 /// Where a forecast came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -82,6 +84,12 @@ impl Forecaster {
         let top = self.model.as_ref().map(|(model, _)| model.top_contributions(&row));
         let named = |(i, moved): (usize, f64)| Contribution { feature: FEATURE_NAMES[i], value: row[i], moved };
         top.into_iter().flatten().filter(|(_, moved)| *moved != 0.0).map(named).collect()
+    }
+
+    /// What a byte too few costs for whom the forecast is the best ring, in bytes too many.
+    pub(crate) fn overflow_to_memory(&self) -> f64 {
+        let tau = self.model.as_ref().map_or(HEURISTIC_TAU, |(model, _)| model.file().tau);
+        tau / (1.0 - tau)
     }
 
     /// Ticks ahead that are predicted.

@@ -9,8 +9,10 @@ mod decide;
 mod forecast_model;
 mod forecaster;
 mod history;
+mod host_profile;
 mod journal;
 mod meters;
+mod model_file;
 mod plan;
 mod plant;
 
@@ -19,6 +21,7 @@ pub use decide::{Action, Blocker, Candidate, Reason, Situation, Verdict, decide}
 pub use forecast_model::{ForecastModel, InCharge};
 pub use forecaster::{ForecastSource, Prediction};
 pub use history::{History, HistoryPoint};
+pub use host_profile::{ProfileSource, contention_model, host_profile_path};
 pub use journal::{Contribution, Decision, Journal, Outcome};
 pub use plan::{Bounds, Plan, WAIT_ARMS, Weights, ring_arms};
 pub use plant::{LivePlant, Plant};

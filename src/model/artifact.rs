@@ -228,10 +228,14 @@ impl ModelFile {
     }
 
     fn content_checksum(&self) -> u32 {
-        let content = Self { checksum: 0, ..self.clone() };
-        // Numbers are written so that they read back bit by bit; one that is not finite fails `check` by its range.
-        crc32fast::hash(serde_json::to_string(&content).unwrap_or_default().as_bytes())
+        checksum_of(&Self { checksum: 0, ..self.clone() })
     }
+}
+
+/// CRC-32 of a file's content.
+pub(super) fn checksum_of(content: &impl Serialize) -> u32 {
+    // Numbers are written so that they read back bit by bit; one that is not finite fails the checks by its range.
+    crc32fast::hash(serde_json::to_string(content).unwrap_or_default().as_bytes())
 }
 
 impl OverflowModel {

@@ -8,8 +8,10 @@ mod artifact;
 mod contention;
 mod features;
 mod forecast;
+mod host_profile;
 mod online;
 mod past;
+mod placement;
 mod service;
 
 pub use artifact::{
@@ -19,7 +21,11 @@ pub use artifact::{
 pub use contention::{CONTENTION_TERMS, Contention, LOCK_ARMS};
 pub use features::{Demand, FEATURE_NAMES, FEATURES, FeatureWindow, Features, WARM_TICKS, feature_schema};
 pub use forecast::{EXCEEDANCE_LEVELS, Forecast, OverflowModel};
+pub use host_profile::{
+    ArmModel, ChoiceScore, ContentionModel, HostProfile, LockChoice, PROFILE_VERSION, ProfiledMachine,
+};
 pub use online::Online;
+pub use placement::{Core, Placement, PlacementModel, TRUSTED_FROM, Task, Worker};
 pub use service::{Observation, ServiceRate};
 
 /// Length of the tick that models are trained for, nanoseconds.

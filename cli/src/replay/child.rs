@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use rustix::thread::{CpuSet, sched_setaffinity};
 use rustix::time::ClockId;
 use serde::{Deserialize, Serialize};
 use tidegate::Channel;
@@ -28,8 +29,20 @@ pub(crate) struct ChildCommand {
 
 #[derive(Debug, Subcommand)]
 enum Role {
-    Send { channel: String, dues: PathBuf, log: PathBuf },
-    Receive { channel: String, service: PathBuf, log: PathBuf },
+    Send {
+        channel: String,
+        dues: PathBuf,
+        log: PathBuf,
+        #[arg(long)]
+        cpu: Option<usize>,
+    },
+    Receive {
+        channel: String,
+        service: PathBuf,
+        log: PathBuf,
+        #[arg(long)]
+        cpu: Option<usize>,
+    },
 }
 
 /// What the sender did.
@@ -51,9 +64,23 @@ pub(super) struct Received {
 
 pub(crate) fn run(command: &ChildCommand) -> Result<(), Failure> {
     match &command.role {
-        Role::Send { channel, dues, log } => send(channel, dues, log),
-        Role::Receive { channel, service, log } => receive(channel, service, log),
+        Role::Send { channel, dues, log, cpu } => {
+            stay_on(*cpu)?;
+            send(channel, dues, log)
+        }
+        Role::Receive { channel, service, log, cpu } => {
+            stay_on(*cpu)?;
+            receive(channel, service, log)
+        }
     }
+}
+
+/// Runs on that CPU only (`sched_setaffinity(2)`).
+fn stay_on(cpu: Option<usize>) -> Result<(), Failure> {
+    let Some(cpu) = cpu else { return Ok(()) };
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    sched_setaffinity(None, &set).map_err(|e| Failure::Environment(format!("cannot stay on CPU {cpu}: {e}")))
 }
 
 fn send(channel: &str, dues: &Path, log: &Path) -> Result<(), Failure> {

@@ -23,10 +23,12 @@ const START_DELAY: Duration = Duration::from_millis(50);
 /// Between two looks at the channel and the children.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// Sends `workload` through a channel under `policy`, and says what came of it.
+/// Sends `workload` through a channel under `policy`, and says what came of it. With `apart`, each side stays on a CPU of its
+/// own.
 pub(super) fn run(
     workload: &Workload,
     policy: Policy,
+    apart: bool,
     interrupted: &AtomicBool,
     progress: impl Fn(f64),
 ) -> Result<(Outcome, Delivery), Failure> {
@@ -43,8 +45,10 @@ pub(super) fn run(
         .senders_max(1)
         .create(&name)?;
     channel.set_wait_strategy(policy.wait());
-    let mut receiver = Worker::start("replay-child", ["receive", &name], &[at("service"), at("received")])?;
-    let mut sender = Worker::start("replay-child", ["send", &name], &[at("dues"), at("sent")])?;
+    let on = |cpu: usize| cpus(apart).get(cpu).map(|cpu| format!("--cpu={cpu}"));
+    let arguments = |role: &str, cpu| [Some(role.to_owned()), Some(name.clone()), on(cpu)].into_iter().flatten();
+    let mut receiver = Worker::start("replay-child", arguments("receive", 0), &[at("service"), at("received")])?;
+    let mut sender = Worker::start("replay-child", arguments("send", 1), &[at("dues"), at("sent")])?;
     let options = policy.model().map(|model| ControllerOptions { model, ..ControllerOptions::default() });
     let start_ns = now_ns(ClockId::Monotonic) + START_DELAY.as_nanos() as u64;
     receiver.begin(start_ns)?;
@@ -107,6 +111,13 @@ pub(super) fn run(
         cpu_seconds: (sent.cpu_ns + received.cpu_ns + own_cpu_ns) as f64 / 1e9,
     };
     Ok((outcome, delivery))
+}
+
+/// Two CPUs that this process may use, if they are wanted and there are two.
+fn cpus(wanted: bool) -> Vec<usize> {
+    let Ok(set) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
+    let own: Vec<usize> = (0..rustix::thread::CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).take(2).collect();
+    if wanted && own.len() == 2 { own } else { Vec::new() }
 }
 
 /// Most bytes that were committed and not yet released when one more was, from both sides' clocks.

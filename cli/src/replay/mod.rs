@@ -96,8 +96,9 @@ pub(crate) fn run(command: &Replay, interrupted: &AtomicBool) -> Result<(), Fail
                 simulated(&workload, policy)
             } else {
                 let bar = crate::progress::bar(&policy.to_string(), 1000);
-                let (outcome, delivery) =
-                    live::run(&workload, policy, interrupted, |share| bar.set_position((share * 1000.0) as u64))?;
+                let (outcome, delivery) = live::run(&workload, policy, false, interrupted, |share| {
+                    bar.set_position((share * 1000.0) as u64)
+                })?;
                 bar.finish_and_clear();
                 sound &= delivery.is_sound();
                 let delivery = Some(delivery);

@@ -15,7 +15,8 @@ use crate::progress::Bars;
 
 /// Loads that each trace is replayed at.
 const LOADS: [f64; 4] = [0.3, 0.6, 0.85, 1.2];
-/// What is validated: backlogs in a ring that holds them, with a receiver that is never asleep, as the simulated one.
+/// What is validated: backlogs in a ring that holds them, with a receiver that is never asleep, as the simulated one, and each
+/// side on a CPU of its own.
 const POLICY: Policy = Policy::Static { ring_bytes: 1 << 26, wait: WaitStrategy::Spin };
 /// Real replays of each, of which the one with the middle peak counts: some are disturbed by what else the machine does.
 const ROUNDS: usize = 3;
@@ -65,7 +66,7 @@ pub(super) fn run(
             let workload = Workload::new(trace, &params).map_err(Failure::Usage)?;
             let mut rounds = Vec::new();
             for _ in 0..ROUNDS {
-                let (real, delivery) = live::run(&workload, POLICY, interrupted, |_| {})?;
+                let (real, delivery) = live::run(&workload, POLICY, true, interrupted, |_| {})?;
                 if !delivery.is_sound() {
                     return Err(Failure::Corrupt(format!("{}: {delivery:?}", trace.name)));
                 }

@@ -35,7 +35,7 @@ pub struct SweepParams {
 
 impl Default for SweepParams {
     fn default() -> Self {
-        Self { rounds: 4, window: Duration::from_millis(70) }
+        Self { rounds: 8, window: Duration::from_millis(55) }
     }
 }
 
@@ -51,8 +51,8 @@ pub struct Measured {
     pub arm: usize,
     /// Times that the lock was had.
     pub locks: u64,
-    /// Median wait, nanoseconds.
-    pub wait_p50_ns: f64,
+    /// Time from one lock to a contender's next beyond holding it and doing without it, mean, nanoseconds.
+    pub wait_ns: f64,
     /// The 99th percentile.
     pub wait_p99_ns: f64,
     /// CPU time that a lock took beside holding it and doing without it, nanoseconds.
@@ -71,9 +71,13 @@ pub fn situations(cpus: u32) -> Vec<Contention> {
     let mut contenders = vec![1, 2, cpus, 2 * cpus, 4 * cpus];
     contenders.sort_unstable();
     contenders.dedup();
-    let thinking = |contenders, hold_ns| THINKS_NS.map(|think_ns| Contention { contenders, cpus, hold_ns, think_ns });
-    let holding = |contenders| HOLDS_NS.into_iter().flat_map(move |hold_ns| thinking(contenders, hold_ns));
-    contenders.into_iter().flat_map(holding).collect()
+    let mut all = Vec::new();
+    for (contenders, hold_ns) in contenders.into_iter().flat_map(|n| HOLDS_NS.map(|hold_ns| (n, hold_ns))) {
+        // Who is alone never waits, however long it does without.
+        let thinks = if contenders == 1 { &THINKS_NS[..1] } else { &THINKS_NS };
+        all.extend(thinks.iter().map(|&think_ns| Contention { contenders, cpus, hold_ns, think_ns }));
+    }
+    all
 }
 
 /// Measures every situation under every way of waiting, in an order drawn anew for each round, so that what else the
@@ -114,7 +118,7 @@ fn measure(
     let contend = || {
         let mut waits = Histogram::<u64>::new_with_max(WAIT_NS_MAX, 3).map_err(|_| CalibrateError::NoHistogram)?;
         start.wait();
-        let cpu_before_ns = thread_cpu_ns();
+        let (cpu_before_ns, began_ns) = (thread_cpu_ns(), Instant::now());
         while !stop.load(Ordering::Relaxed) {
             let began = Instant::now();
             let Ok(guard) = mutex.lock() else { return Err(CalibrateError::LockFailed) };
@@ -123,7 +127,7 @@ fn measure(
             drop(guard);
             work(think);
         }
-        Ok((waits, thread_cpu_ns() - cpu_before_ns))
+        Ok((waits, thread_cpu_ns() - cpu_before_ns, began_ns.elapsed().as_nanos() as u64))
     };
     let per_thread: Vec<Result<_, _>> = thread::scope(|scope| {
         let threads: Vec<_> = (0..contenders).map(|_| scope.spawn(contend)).collect();
@@ -133,23 +137,24 @@ fn measure(
         threads.into_iter().map(|thread| thread.join().unwrap_or(Err(CalibrateError::LockFailed))).collect()
     });
     let mut waits = Histogram::<u64>::new_with_max(WAIT_NS_MAX, 3).map_err(|_| CalibrateError::NoHistogram)?;
-    let mut cpu_ns = 0;
+    let (mut cpu_ns, mut elapsed_ns) = (0, 0);
     for of_thread in per_thread {
-        let (its_waits, its_cpu_ns) = of_thread?;
+        let (its_waits, its_cpu_ns, its_elapsed_ns) = of_thread?;
         waits.add(its_waits).map_err(|_| CalibrateError::NoHistogram)?;
         cpu_ns += its_cpu_ns;
+        elapsed_ns += its_elapsed_ns;
     }
     let locks = waits.len();
-    let wait_ns = |quantile| (waits.value_at_quantile(quantile) as f64 - pace.clock_ns).max(0.0);
     let worked_ns = f64::from(contention.hold_ns) + f64::from(contention.think_ns) + pace.clock_ns;
+    let beyond_work = |ns: u64| (ns as f64 / locks.max(1) as f64 - worked_ns).max(0.0);
     Ok(Measured {
         round,
         contention,
         arm,
         locks,
-        wait_p50_ns: wait_ns(0.5),
-        wait_p99_ns: wait_ns(0.99),
-        cpu_ns: (cpu_ns as f64 / locks.max(1) as f64 - worked_ns).max(0.0),
+        wait_ns: beyond_work(elapsed_ns),
+        wait_p99_ns: (waits.value_at_quantile(0.99) as f64 - pace.clock_ns).max(0.0),
+        cpu_ns: beyond_work(cpu_ns),
     })
 }
 

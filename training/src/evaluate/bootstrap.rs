@@ -5,7 +5,7 @@ const RESAMPLES: usize = 1000;
 
 /// 95 % interval of `figure` over resamples, with replacement, of `units` things; `figure` gets the picked indices. The
 /// same units give the same interval. Of a single unit, that figure twice.
-pub(super) fn interval(units: usize, figure: impl Fn(&[usize]) -> f64) -> [f64; 2] {
+pub(crate) fn interval(units: usize, figure: impl Fn(&[usize]) -> f64) -> [f64; 2] {
     if units == 0 {
         return [f64::NAN; 2];
     }

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+pub(crate) use bootstrap::interval as bootstrap_interval;
 pub use candidates::Candidate;
 pub use judged::{ADAPTED, Contenders, Judged, MODEL};
 pub use pareto::ParetoPoint;

@@ -10,17 +10,17 @@ const SCALE_MIN: f64 = 1e-3;
 
 /// What a method found: for features at their means, and per standard deviation.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Weights {
-    pub(super) intercept: f64,
-    pub(super) of_features: Vec<f64>,
+pub(crate) struct Weights {
+    pub(crate) intercept: f64,
+    pub(crate) of_features: Vec<f64>,
 }
 
 /// Rows to fit to: shape (rows, features), each column with mean 0 and deviation 1, and the labels.
-pub(super) struct Design {
-    pub(super) columns: Array2<f64>,
-    pub(super) labels: Vec<f64>,
+pub(crate) struct Design {
+    pub(crate) columns: Array2<f64>,
+    pub(crate) labels: Vec<f64>,
     /// Labels of nearer horizons.
-    pub(super) nearer: Vec<[f64; 2]>,
+    pub(crate) nearer: Vec<[f64; 2]>,
 }
 
 impl Design {

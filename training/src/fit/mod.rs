@@ -8,7 +8,9 @@ mod quantile;
 mod ridge;
 
 pub use conformal::conformal_quantile;
-use design::{Design, Weights};
+pub(crate) use design::Design;
+use design::Weights;
+pub(crate) use ridge::fit as fit_ridge;
 
 use tidegate::model::{EXCEEDANCE_LEVELS, Features, ModelFile, ModelPart, OverflowModel, PartScale};
 

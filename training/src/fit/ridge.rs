@@ -9,7 +9,7 @@ use super::{Design, Weights};
 use crate::TrainError;
 
 /// Ridge regression (Hoerl and Kennard, 1970) of every row alike.
-pub(super) fn fit(design: &Design, penalty: f64) -> Result<Weights, TrainError> {
+pub(crate) fn fit(design: &Design, penalty: f64) -> Result<Weights, TrainError> {
     fit_weighted(design, &vec![1.0; design.labels.len()], penalty)
 }
 

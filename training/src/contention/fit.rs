@@ -1,0 +1,139 @@
+//! From measurements to a linear model an arm.
+
+use std::collections::BTreeMap;
+
+use ndarray::Array2;
+use tidegate::model::{CONTENTION_TERMS, Contention, LOCK_ARMS};
+
+use super::Measured;
+use crate::TrainError;
+use crate::fit::{Design, fit_ridge};
+
+/// What a nanosecond of the 99th percentile counts: the share of the waits that are longer.
+pub(super) const TAIL_WEIGHT: f64 = 0.01;
+/// What a nanosecond of CPU time counts, as for a controller (`Weights::BALANCED`).
+pub(super) const CPU_WEIGHT: f64 = 1.0;
+/// A section costs this at least: of less a clock cannot tell one arm from another.
+const LEAST_NS: f64 = 100.0;
+/// Ridge penalties that are tried.
+const PENALTIES: [f64; 9] = [1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0];
+
+/// Log cost of every arm, median over rounds: what else the machine does in one of them decides nothing.
+pub(super) type ArmCosts = [f64; LOCK_ARMS.len()];
+/// Weights of the terms, an arm each.
+pub(super) type ArmWeights = [[f64; CONTENTION_TERMS]; LOCK_ARMS.len()];
+
+/// The costs of every situation.
+pub(super) type Cells = BTreeMap<Contention, ArmCosts>;
+
+/// What a critical section has cost, nanoseconds: holding and waiting for the lock, a share of the tail, and CPU time.
+///
+/// The mean wait and not the median: a lock that lets its owner come back again and again has a median of zero, and says
+/// nothing of those who starve.
+pub(super) fn cost_ns(measured: &Measured) -> f64 {
+    let hold_ns = f64::from(measured.contention.hold_ns);
+    LEAST_NS
+        + hold_ns
+        + measured.wait_ns
+        + TAIL_WEIGHT * measured.wait_p99_ns
+        + CPU_WEIGHT * (hold_ns + measured.cpu_ns)
+}
+
+/// The median of each cell's log costs over the rounds that `wanted` picks.
+pub(super) fn cells(measured: &[Measured], wanted: impl Fn(u32) -> bool) -> Cells {
+    let mut rounds: BTreeMap<Contention, [Vec<f64>; LOCK_ARMS.len()]> = BTreeMap::new();
+    for one in measured.iter().filter(|one| wanted(one.round)) {
+        rounds.entry(one.contention).or_default()[one.arm].push(cost_ns(one).ln());
+    }
+    rounds.into_iter().map(|(contention, rounds)| (contention, rounds.map(median))).collect()
+}
+
+/// The middle one, or the mean of the two in the middle; no number of none.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match (values.get(values.len().saturating_sub(1) / 2), values.get(values.len() / 2)) {
+        (Some(low), Some(high)) => f64::midpoint(*low, *high),
+        _ => f64::NAN,
+    }
+}
+
+/// Fits every arm, with the penalty whose choices cost least where regions of `cells` are held out in turn.
+///
+/// # Errors
+/// linfa fails.
+pub(super) fn fit(cells: &Cells) -> Result<ArmWeights, TrainError> {
+    let mut best = (f64::INFINITY, PENALTIES[0]);
+    for penalty in PENALTIES {
+        let mut excess = 0.0;
+        for region in regions(cells) {
+            let (held_out, rest) = split(cells, region);
+            let weights = fit_arms(&rest, penalty)?;
+            excess += held_out.iter().map(|(of, costs)| costs[choose(&weights, of)] - least(costs)).sum::<f64>();
+        }
+        if excess < best.0 {
+            best = (excess, penalty);
+        }
+    }
+    fit_arms(cells, best.1)
+}
+
+/// The one arm that costs least over all.
+pub(super) fn cheapest_arm(cells: &Cells) -> usize {
+    let excess = |arm: usize| cells.values().map(|costs| costs[arm] - least(costs)).sum::<f64>();
+    (0..LOCK_ARMS.len()).min_by(|&a, &b| excess(a).total_cmp(&excess(b))).unwrap_or(0)
+}
+
+/// Ridge regression of each arm's log cost on the situation's terms.
+fn fit_arms(cells: &Cells, penalty: f64) -> Result<ArmWeights, TrainError> {
+    let rows: Vec<[f64; CONTENTION_TERMS]> = cells.keys().map(Contention::terms).collect();
+    let count = rows.len() as f64;
+    // The first term is the constant.
+    let column = |i: usize| rows.iter().map(move |row| row[i]);
+    let mean: [f64; CONTENTION_TERMS] = std::array::from_fn(|i| column(i).sum::<f64>() / count);
+    let scale: [f64; CONTENTION_TERMS] =
+        std::array::from_fn(|i| (column(i).map(|x| (x - mean[i]).powi(2)).sum::<f64>() / count).sqrt().max(1e-6));
+    let columns = Array2::from_shape_fn((rows.len(), CONTENTION_TERMS - 1), |(row, i)| {
+        (rows[row][i + 1] - mean[i + 1]) / scale[i + 1]
+    });
+    let mut arms = [[0.0; CONTENTION_TERMS]; LOCK_ARMS.len()];
+    for (arm, weights) in arms.iter_mut().enumerate() {
+        let labels = cells.values().map(|costs| costs[arm]).collect();
+        let fitted = fit_ridge(&Design { columns: columns.clone(), labels, nearer: Vec::new() }, penalty)?;
+        weights[0] = fitted.intercept;
+        for (i, weight) in fitted.of_features.iter().enumerate() {
+            weights[i + 1] = weight / scale[i + 1];
+            weights[0] -= weight * mean[i + 1] / scale[i + 1];
+        }
+    }
+    Ok(arms)
+}
+
+/// The arm that is predicted to cost least.
+pub(super) fn choose(weights: &ArmWeights, contention: &Contention) -> usize {
+    let terms = contention.terms();
+    let cost = |arm: &[f64; CONTENTION_TERMS]| arm.iter().zip(&terms).map(|(weight, term)| weight * term).sum::<f64>();
+    let costs = weights.each_ref().map(cost);
+    (0..costs.len()).min_by(|&a, &b| costs[a].total_cmp(&costs[b])).unwrap_or(0)
+}
+
+pub(super) fn least(costs: &ArmCosts) -> f64 {
+    costs.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+/// What is held out together: all situations of so many contenders that hold the lock so long.
+pub(super) type Region = (u32, u32);
+
+fn region_of(contention: &Contention) -> Region {
+    (contention.contenders, contention.hold_ns)
+}
+
+pub(super) fn regions(cells: &Cells) -> Vec<Region> {
+    let mut regions: Vec<Region> = cells.keys().map(region_of).collect();
+    regions.dedup();
+    regions
+}
+
+/// The cells of a region, and the others.
+pub(super) fn split(cells: &Cells, region: Region) -> (Cells, Cells) {
+    cells.iter().partition(|(contention, _)| region_of(contention) == region)
+}
