@@ -1,5 +1,6 @@
 //! `tidegate replay`: recorded arrivals through a channel between processes, or through a simulation of one.
 
+mod accuracy;
 mod child;
 mod live;
 mod policy;
@@ -18,6 +19,7 @@ use tidegate_training::{ArrivalTrace, read_directory, read_trace};
 
 use crate::failure::Failure;
 use crate::message::{BYTES_MAX, HEAD_BYTES};
+use accuracy::Accuracy;
 use policy::{BOUNDS, Policy};
 use report::{Report, Run};
 
@@ -48,7 +50,8 @@ pub(crate) struct Replay {
     /// Compute instead of sending: Lindley's recursion. Ways of waiting make no difference there
     #[arg(long)]
     simulate: bool,
-    /// Do both at loads of 0.3, 0.6, 0.85 and 1.2 in a ring that holds everything, and print by how much they differ
+    /// Do both at loads of 0.3, 0.6, 0.85 and 1.2 in a ring that holds everything, and print by how much they differ. Later
+    /// simulations on this machine tell it
     #[arg(long, conflicts_with_all = ["simulate", "policies", "load"])]
     validate: bool,
     /// Print one JSON object
@@ -102,7 +105,8 @@ pub(crate) fn run(command: &Replay, interrupted: &AtomicBool) -> Result<(), Fail
                 bar.finish_and_clear();
                 sound &= delivery.is_sound();
                 let delivery = Some(delivery);
-                Run { policy, simulated: false, outcome, delivery, simulated_arrivals_a_second: None }
+                let simulated_arrivals_a_second = None;
+                Run { policy, simulated: false, outcome, delivery, simulated_arrivals_a_second, simulator: None }
             };
             report.runs.push(run);
         }
@@ -121,5 +125,12 @@ fn simulated(workload: &Workload, policy: Policy) -> Run {
         }
     };
     let arrivals_a_second = outcome.messages as f64 / began.elapsed().as_secs_f64();
-    Run { policy, simulated: true, outcome, delivery: None, simulated_arrivals_a_second: Some(arrivals_a_second) }
+    Run {
+        policy,
+        simulated: true,
+        outcome,
+        delivery: None,
+        simulated_arrivals_a_second: Some(arrivals_a_second),
+        simulator: Accuracy::kept().and_then(|accuracy| accuracy.near(workload.load)),
+    }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use tidegate_training::simulate::Outcome;
 use tidegate_training::workload::Workload;
 
+use super::accuracy::AtLoad;
 use super::policy::Policy;
 use crate::failure::Failure;
 
@@ -31,6 +32,8 @@ pub(super) struct Run {
     pub(super) delivery: Option<Delivery>,
     /// Arrivals that the simulation took in a second.
     pub(super) simulated_arrivals_a_second: Option<f64>,
+    /// How far simulations were from real replays on this machine, at the load next to this one.
+    pub(super) simulator: Option<AtLoad>,
 }
 
 /// All runs of one recording.
@@ -116,6 +119,19 @@ impl Report {
             ]);
         }
         println!("{table}");
+        match self.runs.iter().find(|run| run.simulated).map(|run| run.simulator) {
+            None => {}
+            Some(None) => println!(
+                "\nHow far simulations are from real replays on this machine is not known: `tidegate replay --validate` \
+                 measures it."
+            ),
+            Some(Some(AtLoad { load, mean_absolute_error, share_near })) => println!(
+                "\nSimulated peak backlogs were off by {:.1} % on average at load {load:.2} on this machine, and within 10 % in \
+                 {:.0} % of replays.",
+                mean_absolute_error * 100.0,
+                share_near * 100.0
+            ),
+        }
         Ok(())
     }
 }

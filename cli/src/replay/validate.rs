@@ -8,6 +8,7 @@ use tidegate_training::simulate::{Outcome, fixed};
 use tidegate_training::workload::{ReplayParams, Workload};
 use tidegate_training::{ArrivalTrace, Progress};
 
+use super::accuracy::{Accuracy, NEAR};
 use super::policy::Policy;
 use super::report::{aligned, kib, print_json};
 use super::{Failure, live};
@@ -20,8 +21,6 @@ const LOADS: [f64; 4] = [0.3, 0.6, 0.85, 1.2];
 const POLICY: Policy = Policy::Static { ring_bytes: 1 << 26, wait: WaitStrategy::Spin };
 /// Real replays of each, of which the one with the middle peak counts: some are disturbed by what else the machine does.
 const ROUNDS: usize = 3;
-/// An error of the peak that passes.
-const NEAR: f64 = 0.1;
 
 /// One replay both ways.
 #[derive(Debug, Serialize)]
@@ -82,6 +81,7 @@ pub(super) fn run(
         }
     }
     drop(bars);
+    Accuracy::of(&pairs.iter().map(|pair| (pair.load, pair.peak_error)).collect::<Vec<_>>()).keep()?;
     let near = |pair: &Pair| pair.peak_error.abs() <= NEAR;
     let of = |trace: &ArrivalTrace| pairs.iter().filter(|pair| pair.trace == trace.name).all(near);
     let validation = Validation {
