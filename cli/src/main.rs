@@ -10,6 +10,7 @@ mod models;
 mod progress;
 mod record;
 mod replay;
+mod report;
 mod trace;
 mod whole_file;
 mod worker;

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tidegate::model::ModelFile;
+use tidegate_training::evaluate::learning_curve;
 use tidegate_training::{ArrivalTrace, Evaluation, Method, TrainParams, ValidParams, evaluate, read_directory, train};
 
 use crate::failure::Failure;
 use crate::progress::Bars;
+use crate::report::{self, Subject};
 use crate::whole_file::WholeFile;
 
 /// The model's file in a directory of models.
@@ -26,6 +28,10 @@ pub(crate) struct Train {
     /// Directory to write overflow.json to, or a file NAME.json
     #[arg(short, long, default_value = "models")]
     output: PathBuf,
+    /// Write report.html to this directory, too: data, scores, learning curve, calibration, drops against memory,
+    /// coefficients and worst cases, on one page that needs nothing else
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
 }
 
 /// `tidegate evaluate`.
@@ -95,10 +101,24 @@ pub(crate) fn run_train(command: &Train) -> Result<(), Failure> {
     let traces = read(&command.traces)?;
     let path = model_at(&command.output);
     let output = WholeFile::begin(&path)?;
-    let (file, evaluation) = train(&traces, &params, &Bars::default())?;
+    let report = command.report.as_ref().map(|directory| directory.join("report.html"));
+    let report = report.map(|path| WholeFile::begin(&path).map(|output| (path, output))).transpose()?;
+    let bars = Bars::default();
+    let (file, evaluation) = train(&traces, &params, &bars)?;
     output.fill(&file.to_json()?)?;
+    let report = match report {
+        Some((path, output)) => {
+            let learning = learning_curve(&traces, &params, &bars)?;
+            let subject = Subject { file: &file, evaluation: &evaluation, traces: &traces, learning: &learning };
+            output.fill(&report::page(&subject)?)?;
+            Some(path)
+        }
+        None => None,
+    };
+    drop(bars);
     print_table(&evaluation);
     println!("\nwrote {}: fitted to {} traces", path.display(), traces.len());
+    report.into_iter().for_each(|path| println!("wrote {}", path.display()));
     Ok(())
 }
 

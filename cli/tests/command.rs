@@ -139,9 +139,16 @@ fn a_model_is_written_where_it_can_be_judged_again() {
         }
         gzip(&at.join(format!("traces/{name}.csv.gz")), &text);
     }
-    let train = tidegate(at, &["train", "traces", "-o", "m", "--method", "ridge", "--horizon", "24"]);
+    let train = tidegate(at, &["train", "traces", "-o", "m", "--method", "ridge", "--horizon", "24", "--report", "r"]);
     assert!(train.status.success(), "{}", String::from_utf8_lossy(&train.stderr));
     assert_eq!(files(&at.join("m")), ["overflow.json"]);
+    let report = std::fs::read_to_string(at.join("r/report.html")).unwrap();
+    let parts = ["alpha_1", "Learning curve", "Calibration", "Drops against memory", "surge_8_peak_512", "Worst cases"];
+    assert!(parts.iter().all(|part| report.contains(part)) && report.matches("<svg").count() == 3, "{report}");
+    assert!(
+        !report.contains("http-equiv") && !report.contains("src=") && report.ends_with("</html>"),
+        "self-contained"
+    );
     let judged = tidegate(at, &["evaluate", "m", "traces", "--json"]);
     assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stderr));
     let judged: serde_json::Value = serde_json::from_slice(&judged.stdout).unwrap();

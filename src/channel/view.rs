@@ -68,6 +68,8 @@ pub struct WaitView {
     pub wakes: u64,
     /// Nanoseconds spent waiting, the wait that goes on now included.
     pub wait_ns: u64,
+    /// Endpoints that are waiting now, for longer than a first burst of polls.
+    pub waiting: u32,
     /// Ended waits by duration: entry `b` counts those of less than 2^b ns, the last one all longer.
     pub histogram: [u64; WAIT_BUCKETS],
 }
@@ -197,6 +199,7 @@ fn receiver_waits(core: &Core, at_ns: u64) -> WaitView {
         parks: sum.parks.wrapping_add(one.parks),
         wakes: sum.wakes.wrapping_add(one.wakes),
         wait_ns: sum.wait_ns.saturating_add(one.wait_ns),
+        waiting: sum.waiting.wrapping_add(one.waiting),
         histogram: std::array::from_fn(|bucket| sum.histogram[bucket].wrapping_add(one.histogram[bucket])),
     })
 }
@@ -210,6 +213,7 @@ fn waits(point: &WaitPoint, at_ns: u64) -> WaitView {
         parks: counters.parks.load(Relaxed),
         wakes: point.event.wakes(),
         wait_ns: counters.wait_ns.load(Relaxed).saturating_add(ongoing_ns),
+        waiting: u32::from(since_ns != 0),
         histogram: std::array::from_fn(|bucket| counters.histogram[bucket].load(Relaxed)),
     }
 }

@@ -1,4 +1,24 @@
-//! An HTTP endpoint for people and scrapers: `/metrics`, `/decisions` and `/healthz`.
+//! An HTTP endpoint for people and scrapers: `/metrics`, `/decisions`, `/forecasts` and `/healthz`.
+//!
+//! - `/metrics`: what the process's recorder of the `metrics` facade renders.
+//! - `/decisions`: the journals' entries as JSON, oldest first; `?channel=`, `?action=`, `?reason=`, `?from=ID`, `?limit=`.
+//! - `/forecasts`: which forecast is in charge of each channel, and why.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use tidegate::Channel;
+//! use tidegate::control::{Controller, ControllerOptions};
+//! use tidegate::inspect::{Endpoint, Sources};
+//!
+//! let channel = Channel::options().create_anonymous()?;
+//! let controller = Controller::start(&channel, "orders", ControllerOptions::default());
+//! // With the crate metrics-exporter-prometheus: install its recorder before the controller is made, and render its handle.
+//! let metrics = || String::from("# no recorder is installed\n");
+//! let sources = Sources { metrics: Box::new(metrics), controllers: vec![controller.state()].into() };
+//! let endpoint = Endpoint::serve(([127, 0, 0, 1], 0).into(), Arc::new(sources))?;
+//! println!("http://{}/decisions", endpoint.address());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! It reads and never changes anything. It answers GET requests whose `Host` is this machine's own name for itself, so
 //! that a web page elsewhere cannot read it through a user's browser.

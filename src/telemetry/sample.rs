@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::WaitStrategy;
 use crate::channel::{Channel, ChannelView, WaitView};
+use crate::sync::wait::WAIT_BUCKETS;
 
 /// What happened in a channel between two looks at it. Bytes are ring bytes: headers, payload and padding.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -44,6 +45,13 @@ pub struct Sample {
     pub parks: u64,
     /// Wakes sent through the kernel.
     pub wakes: u64,
+    /// Endpoints that were waiting at the tick's end, for longer than a first burst of polls.
+    pub waiting: u32,
+    /// Of the waits of senders for room that ended in the tick, the time that 99 of 100 did not exceed, nanoseconds: a power of
+    /// two, rounded up; 0 of none.
+    pub blocked_p99_ns: u64,
+    /// The same of the receiver's waits for messages.
+    pub idle_p99_ns: u64,
     /// Wait strategy in force at the tick's end.
     pub strategy: WaitStrategy,
 }
@@ -95,8 +103,33 @@ fn between(earlier: &ChannelView, later: &ChannelView) -> Sample {
         idle_ns: receiver(|waits| waits.wait_ns),
         parks: lanes(|lane| lane.sender_waits.parks).wrapping_add(receiver(|waits| waits.parks)),
         wakes: lanes(|lane| lane.sender_waits.wakes).wrapping_add(receiver(|waits| waits.wakes)),
+        waiting: later.lanes.iter().map(|lane| lane.sender_waits.waiting).sum::<u32>() + later.receiver_waits.waiting,
+        blocked_p99_ns: p99_ns(|bucket| lanes_bucket(later, bucket).saturating_sub(lanes_bucket(earlier, bucket))),
+        idle_p99_ns: p99_ns(|bucket| {
+            let of = |view: &ChannelView| view.receiver_waits.histogram[bucket];
+            of(later).saturating_sub(of(earlier))
+        }),
         strategy: later.strategy,
     }
+}
+
+/// Ended waits of all senders in one bucket.
+fn lanes_bucket(view: &ChannelView, bucket: usize) -> u64 {
+    view.lanes.iter().map(|lane| lane.sender_waits.histogram[bucket]).fold(0, u64::wrapping_add)
+}
+
+/// Upper bound of the bucket that holds the 99th of 100 waits.
+fn p99_ns(ended: impl Fn(usize) -> u64) -> u64 {
+    let counts: [u64; WAIT_BUCKETS] = std::array::from_fn(ended);
+    let all = counts.iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
+    // Of fewer than a hundred, the longest.
+    let rank = all.saturating_sub(all / 100);
+    let mut below = 0u64;
+    let found = counts.iter().position(|count| {
+        below = below.saturating_add(*count);
+        below >= rank
+    });
+    if all == 0 { 0 } else { found.map_or(0, |bucket| 1 << bucket) }
 }
 
 #[cfg(test)]
@@ -136,5 +169,20 @@ mod tests {
         let sample = sampler.sample();
         assert_eq!((sample.rejected, sample.stalls), (1, 1));
         assert!(sample.blocked_ns >= 2_000_000, "{sample:?}");
+        assert!(sample.blocked_p99_ns >= 1 << 21 && sample.blocked_p99_ns.is_power_of_two(), "{sample:?}");
+        assert_eq!((sample.idle_p99_ns, sample.waiting), (0, 0));
+        assert_eq!(sampler.sample().blocked_p99_ns, 0, "of waits in the tick alone");
+    }
+
+    #[test]
+    fn a_percentile_is_the_bound_of_its_bucket() {
+        let of = |counts: &[(usize, u64)]| {
+            p99_ns(|bucket| counts.iter().find(|(at, _)| *at == bucket).map_or(0, |(_, count)| *count))
+        };
+        assert_eq!(of(&[]), 0);
+        assert_eq!(of(&[(5, 1), (9, 1)]), 512);
+        assert_eq!(of(&[(5, 990), (9, 10)]), 32);
+        assert_eq!(of(&[(5, 980), (9, 20)]), 512);
+        assert_eq!(of(&[(31, u64::MAX), (0, u64::MAX)]), 1 << 31);
     }
 }

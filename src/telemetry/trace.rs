@@ -1,7 +1,7 @@
 //! The trace format: an append log of samples that a crash can only shorten.
 //!
 //! ```text
-//! "TGTRACE1"                     8 bytes
+//! "TGTRACE2"                     8 bytes
 //! frame: length u32 | crc u32 | body    little-endian; CRC-32 (IEEE 802.3) of the body
 //!   first body: TraceHeader, later ones: Sample, both in postcard's wire format
 //! ```
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::telemetry::Sample;
 
-const MAGIC: [u8; 8] = *b"TGTRACE1";
+const MAGIC: [u8; 8] = *b"TGTRACE2";
 /// Longest frame body, bytes: more is damage.
 const BODY_BYTES_MAX: usize = 4096;
 
@@ -216,6 +216,9 @@ mod tests {
             idle_ns: 7,
             parks: 0,
             wakes: 0,
+            waiting: 0,
+            blocked_p99_ns: 0,
+            idle_p99_ns: 0,
             strategy: WaitStrategy::SpinPark { budget_ns: 40_000 },
         }
     }

@@ -13,7 +13,7 @@ const fn column(name: &'static str, of: fn(&Sample) -> u64) -> Column {
 }
 
 /// All fields but the last, the wait strategy, which is text. What they mean says [`Sample`].
-pub(super) const COLUMNS: [Column; 18] = [
+pub(super) const COLUMNS: [Column; 21] = [
     column("at_ns", |sample| sample.at_ns),
     column("tick_ns", |sample| sample.tick_ns),
     column("arrived_messages", |sample| sample.arrived_messages),
@@ -32,6 +32,9 @@ pub(super) const COLUMNS: [Column; 18] = [
     column("idle_ns", |sample| sample.idle_ns),
     column("parks", |sample| sample.parks),
     column("wakes", |sample| sample.wakes),
+    column("waiting", |sample| sample.waiting.into()),
+    column("blocked_p99_ns", |sample| sample.blocked_p99_ns),
+    column("idle_p99_ns", |sample| sample.idle_p99_ns),
 ];
 
 /// Name of the last column.

@@ -84,6 +84,9 @@ fn received_at_once(at_ns: u64, tick_ns: u64, messages: u64, bytes: u64) -> Samp
         idle_ns: 0,
         parks: 0,
         wakes: 0,
+        waiting: 0,
+        blocked_p99_ns: 0,
+        idle_p99_ns: 0,
         strategy: WaitStrategy::DEFAULT,
     }
 }

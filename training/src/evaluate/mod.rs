@@ -3,11 +3,13 @@
 mod bootstrap;
 mod candidates;
 mod judged;
+mod learning;
 mod pareto;
 mod probability;
 mod score;
 mod table;
 mod warnings;
+mod worst;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,10 +18,12 @@ use serde::Serialize;
 pub(crate) use bootstrap::interval as bootstrap_interval;
 pub use candidates::Candidate;
 pub use judged::{ADAPTED, Contenders, Judged, MODEL};
+pub use learning::{LearningPoint, learning_curve};
 pub use pareto::ParetoPoint;
 pub use probability::Calibration;
 pub use score::{Estimate, Score};
 pub use warnings::Warnings;
+pub use worst::WorstCase;
 
 use crate::TrainError;
 use crate::baselines::Baseline;
@@ -132,6 +136,8 @@ pub struct Evaluation {
     pub overflow_probability: Calibration,
     /// Drops against mean ring size on held-out families.
     pub pareto: Vec<ParetoPoint>,
+    /// Where the model was most wrong on held-out families.
+    pub worst: Vec<WorstCase>,
 }
 
 /// Holds out each family in turn, fits the model and each baseline to the others, and scores them on it.
@@ -172,6 +178,7 @@ pub fn evaluate(
         overall: verdict(&groups, params.tau),
         overflow_probability: probability::calibration(&all),
         pareto: Evaluation::predictors().flat_map(|predictor| pareto::pareto(&all, predictor)).collect(),
+        worst: worst::worst(&all, params.tau),
         families: results,
     })
 }

@@ -81,6 +81,9 @@ impl Plant for SimulatedPlant<'_> {
             idle_ns: idle_ns.saturating_sub(idle_before_ns).min(TICK_NS),
             parks: 0,
             wakes: 0,
+            waiting: 0,
+            blocked_p99_ns: 0,
+            idle_p99_ns: 0,
             strategy: self.strategy,
         }
     }
