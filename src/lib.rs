@@ -47,4 +47,4 @@ pub use sync::semaphore::{AcquireError, Permit, ShmSemaphore, TryAcquireError};
 #[cfg(not(loom))]
 pub use sync::support::Support;
 #[cfg(not(loom))]
-pub use sync::wait::WaitStrategy;
+pub use sync::wait::{WaitStrategy, cpus};

@@ -76,7 +76,7 @@ fn machine() -> ProfiledMachine {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     ProfiledMachine {
         cpu_model: model.map_or("unknown", |(_, name)| name.trim()).into(),
-        cpus: std::thread::available_parallelism().map_or(1, usize::from) as u32,
+        cpus: tidegate::cpus() as u32,
         kernel: kernel.trim().into(),
     }
 }

@@ -27,7 +27,7 @@ impl Failure {
             Self::Usage(line) => (line, 2),
             Self::Environment(line) => (line, 3),
             Self::Corrupt(line) => (line, 4),
-            Self::Interrupted => ("interrupted; every process and segment of it is gone".into(), 130),
+            Self::Interrupted => ("interrupted; what it had begun is gone".into(), 130),
         };
         eprintln!("tidegate: {}", line.replace('\n', " "));
         ExitCode::from(code)

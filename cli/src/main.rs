@@ -11,6 +11,7 @@ mod progress;
 mod record;
 mod replay;
 mod report;
+mod tally;
 mod trace;
 mod whole_file;
 mod worker;
@@ -68,6 +69,29 @@ fn main() -> ExitCode {
     }
 }
 
+/// What an interrupt sets for commands that look at it, since they end others before they end; the others it ends.
+fn interrupts(command: &Command) -> Result<Arc<AtomicBool>, Failure> {
+    const SIGNALS: [i32; 2] = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
+    let failed = |error: std::io::Error| Failure::Environment(format!("cannot handle signals: {error}"));
+    let interrupted = Arc::new(AtomicBool::new(false));
+    if matches!(command, Command::Demo(_) | Command::Record(_)) || matches!(command, Command::Replay(r) if r.is_live())
+    {
+        for signal in SIGNALS {
+            signal_hook::flag::register(signal, Arc::clone(&interrupted)).map_err(failed)?;
+        }
+        return Ok(interrupted);
+    }
+    let mut signals = signal_hook::iterator::Signals::new(SIGNALS).map_err(failed)?;
+    std::thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            whole_file::remove_all_under_way();
+            let _code = Failure::Interrupted.report();
+            std::process::exit(130);
+        }
+    });
+    Ok(interrupted)
+}
+
 fn run(command: Command) -> Result<(), Failure> {
     if let Command::DemoChild(command) = &command {
         // Signals keep their default there: the parent decides what an interrupt means.
@@ -76,11 +100,7 @@ fn run(command: Command) -> Result<(), Failure> {
     if let Command::ReplayChild(command) = &command {
         return replay::run_child(command);
     }
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&interrupted))
-            .map_err(|e| Failure::Environment(format!("cannot handle signals: {e}")))?;
-    }
+    let interrupted = interrupts(&command)?;
     match command {
         Command::Demo(command) => demo::run(&command, &interrupted),
         Command::DemoChild(command) => demo::run_child(&command),

@@ -67,7 +67,7 @@ struct Recipe {
     /// In place of --horizon: the 99th percentile of the time that a resize takes, ms. The horizon is four times as long
     #[arg(long, conflicts_with = "horizon")]
     resize_ms: Option<f64>,
-    /// Ridge penalty
+    /// Ridge penalty. A model's file does not hold it: to judge one that was trained with another, give it again
     #[arg(long)]
     penalty: Option<f64>,
     /// How the model is fitted: ridge, quantile, elastic_net or blend

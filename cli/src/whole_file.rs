@@ -3,7 +3,19 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use parking_lot::Mutex;
+
 use crate::failure::Failure;
+
+/// Files under way in this process.
+static UNDER_WAY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Removes what is under way, as an interrupt ends the process.
+pub(crate) fn remove_all_under_way() {
+    for partial in UNDER_WAY.lock().drain(..) {
+        let _it_may_be_gone = std::fs::remove_file(partial);
+    }
+}
 
 /// A file under way beside the one it becomes; it goes if it is dropped before.
 #[derive(Debug)]
@@ -26,6 +38,7 @@ impl WholeFile {
         }
         let partial = path.with_added_extension(format!("{}.partial", std::process::id()));
         let file = File::create(&partial).map_err(failed)?;
+        UNDER_WAY.lock().push(partial.clone());
         Ok(Self { path: path.into(), partial, file })
     }
 
@@ -44,5 +57,6 @@ impl WholeFile {
 impl Drop for WholeFile {
     fn drop(&mut self) {
         let _it_may_have_its_place = std::fs::remove_file(&self.partial);
+        UNDER_WAY.lock().retain(|partial| *partial != self.partial);
     }
 }

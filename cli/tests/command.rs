@@ -202,6 +202,23 @@ fn a_recording_ends_when_its_endpoints_were_killed() {
 }
 
 #[test]
+fn an_interrupt_ends_what_only_computes_and_leaves_no_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut calibrate = command(directory.path(), &["calibrate", "-o", "host.json", "--window-ms", "10000"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while files(directory.path()).is_empty() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let pid = rustix::process::Pid::from_child(&calibrate);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(calibrate.wait().unwrap().code(), Some(130));
+    assert_eq!(files(directory.path()), Vec::<String>::new());
+}
+
+#[test]
 fn a_live_channel_is_recorded() {
     let directory = tempfile::tempdir().unwrap();
     let channels = directory.path().join("channels");

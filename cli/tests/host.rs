@@ -193,6 +193,6 @@ fn a_directory_that_others_may_write_to_is_refused_with_the_way_out() {
         let Output { status, stderr, .. } = tidegate(arguments).output().unwrap();
         let stderr = String::from_utf8(stderr).unwrap();
         assert_eq!(status.code(), Some(3), "{arguments:?}: {stderr}");
-        assert!(stderr.contains("point TIDEGATE_DIR at a directory of your own"), "{arguments:?}: {stderr}");
+        assert!(stderr.contains("chmod 700 it"), "{arguments:?}: {stderr}");
     }
 }

@@ -148,7 +148,14 @@ fn a_simulation_needs_no_channel_and_a_validation_says_how_far_it_is_off() {
     assert!(run(&simulate).contains("is not known"));
     let validate = json(&run(&["replay", "bursts.csv.gz", "--validate", "--seconds", "0.2", "--json"]));
     assert_eq!(validate["pairs"].as_array().unwrap().len(), 4);
-    assert!(validate["mean_absolute_error"].as_f64().unwrap() >= 0.0);
+    let number = |pair: &serde_json::Value, side: &str| pair[side]["peak_backlog_bytes"].as_f64().unwrap();
+    for pair in validate["pairs"].as_array().unwrap() {
+        let error = number(pair, "simulated") / number(pair, "real") - 1.0;
+        assert!((pair["peak_error"].as_f64().unwrap() - error).abs() < 1e-9, "{pair}");
+    }
+    let simulated: Vec<f64> =
+        validate["pairs"].as_array().unwrap().iter().map(|pair| number(pair, "simulated")).collect();
+    assert!(simulated.is_sorted() && simulated[0] < simulated[3], "more load, more backlog: {simulated:?}");
     let simulated = json(&run(&[&simulate[..], &["--json"]].concat()));
     let run = &simulated["runs"][0];
     assert_eq!((&run["messages"], &run["simulated"]), (&8_000.into(), &true.into()));

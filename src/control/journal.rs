@@ -1,6 +1,6 @@
 //! Every decision, with what was seen, predicted and done, and what then happened.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 
@@ -80,6 +80,7 @@ pub struct Decision {
 pub struct Journal {
     decisions: VecDeque<Decision>,
     entered: u64,
+    actions: BTreeMap<Action, u64>,
     forecasting: InCharge,
 }
 
@@ -97,6 +98,7 @@ impl Journal {
     /// Enters a decision; its id is set here and returned.
     pub(crate) fn enter(&mut self, mut decision: Decision) -> u64 {
         self.entered += 1;
+        *self.actions.entry(decision.action).or_default() += 1;
         decision.id = self.entered;
         if self.decisions.len() == DECISIONS_MAX {
             self.decisions.pop_front();
@@ -114,6 +116,11 @@ impl Journal {
     /// The decisions kept, oldest first.
     pub fn decisions(&self) -> impl DoubleEndedIterator<Item = &Decision> + ExactSizeIterator {
         self.decisions.iter()
+    }
+
+    /// Decisions for `action` entered so far, with those dropped since.
+    pub fn count(&self, action: Action) -> u64 {
+        self.actions.get(&action).copied().unwrap_or(0)
     }
 
     /// Decisions entered so far, with those dropped since.

@@ -3,12 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::forecast::PARTS_MAX;
+use crate::model::sealed::{FILE_BYTES_MAX, checksum_of, read, text_of};
 use crate::model::{EXCEEDANCE_LEVELS, FEATURE_NAMES, FEATURES, OverflowModel, TICK_NS, feature_schema};
 
 /// Version of the file format that this build reads and writes.
 pub const FORMAT_VERSION: u32 = 2;
-/// Longest model file that is read.
-pub const FILE_BYTES_MAX: usize = 1 << 20;
 const HORIZON_TICKS_MAX: u32 = 100_000;
 /// Largest features that a model may speak of: as they are, and their log1p.
 const FEATURE_MAX: f64 = 1e12;
@@ -174,7 +173,7 @@ impl ModelFile {
     /// # Errors
     /// A number is not finite, which JSON cannot hold.
     pub fn to_json(&self) -> Result<String, ModelError> {
-        Ok(serde_json::to_string_pretty(self)? + "\n")
+        text_of(self)
     }
 
     /// Makes a model of it, if everything in it is sound.
@@ -232,26 +231,13 @@ impl ModelFile {
     }
 }
 
-/// CRC-32 of a file's content.
-pub(super) fn checksum_of(content: &impl Serialize) -> u32 {
-    // Numbers are written so that they read back bit by bit; one that is not finite fails the checks by its range.
-    crc32fast::hash(serde_json::to_string(content).unwrap_or_default().as_bytes())
-}
-
 impl OverflowModel {
     /// Reads a model file.
     ///
     /// # Errors
     /// It is not one, or not one that this build can use.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ModelError> {
-        if bytes.len() > FILE_BYTES_MAX {
-            return Err(ModelError::TooLong { bytes: bytes.len() });
-        }
-        let file: ModelFile = serde_json::from_slice(bytes)?;
-        let is_as_written = file.to_json()?.as_bytes() == bytes;
-        let model = file.check()?;
-        // What reads the same but is not the same, `1E3` for `1e3` say, was still changed by something.
-        if is_as_written { Ok(model) } else { Err(ModelError::Rewritten) }
+        read(bytes, ModelFile::check)
     }
 
     /// The model that comes with the library, `models/overflow.json`.

@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::LockStrategy;
-use crate::model::artifact::{FILE_BYTES_MAX, ModelError, Standing, checksum_of};
+use crate::model::artifact::{ModelError, Standing};
 use crate::model::contention::{CONTENTION_TERMS, Contention, LOCK_ARMS};
+use crate::model::sealed::{checksum_of, read, text_of};
 
 /// Version of the file format that this build reads and writes.
 pub const PROFILE_VERSION: u32 = 1;
@@ -105,7 +106,7 @@ impl HostProfile {
     /// # Errors
     /// A number is not finite, which JSON cannot hold.
     pub fn to_json(&self) -> Result<String, ModelError> {
-        Ok(serde_json::to_string_pretty(self)? + "\n")
+        text_of(self)
     }
 
     /// Makes a model of it, if everything in it is sound.
@@ -147,13 +148,7 @@ impl ContentionModel {
     /// # Errors
     /// It is not one, or not one that this build can use.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ModelError> {
-        if bytes.len() > FILE_BYTES_MAX {
-            return Err(ModelError::TooLong { bytes: bytes.len() });
-        }
-        let profile: HostProfile = serde_json::from_slice(bytes)?;
-        let is_as_written = profile.to_json()?.as_bytes() == bytes;
-        let model = profile.check()?;
-        if is_as_written { Ok(model) } else { Err(ModelError::Rewritten) }
+        read(bytes, HostProfile::check)
     }
 
     /// The profile that comes with the library, `models/host.json`: of another machine than this, as a rule.

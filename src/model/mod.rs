@@ -12,11 +12,11 @@ mod host_profile;
 mod online;
 mod past;
 mod placement;
+mod sealed;
 mod service;
 
 pub use artifact::{
-    FILE_BYTES_MAX, FORMAT_VERSION, FeatureBounds, ModelError, ModelFile, ModelPart, PartScale, Score, Standing,
-    TrainingTrace,
+    FORMAT_VERSION, FeatureBounds, ModelError, ModelFile, ModelPart, PartScale, Score, Standing, TrainingTrace,
 };
 pub use contention::{CONTENTION_TERMS, Contention, LOCK_ARMS};
 pub use features::{Demand, FEATURE_NAMES, FEATURES, FeatureWindow, Features, WARM_TICKS, feature_schema};
@@ -26,6 +26,7 @@ pub use host_profile::{
 };
 pub use online::Online;
 pub use placement::{Core, Placement, PlacementModel, TRUSTED_FROM, Task, Worker};
+pub use sealed::FILE_BYTES_MAX;
 pub use service::{Observation, ServiceRate};
 
 /// Length of the tick that models are trained for, nanoseconds.

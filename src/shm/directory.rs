@@ -53,6 +53,9 @@ impl HostDirectory {
         let uid = rustix::process::geteuid().as_raw();
         let path = std::env::var_os("TIDEGATE_DIR")
             .map_or_else(|| PathBuf::from(format!("/dev/shm/tidegate-{uid}")), PathBuf::from);
+        if path.as_os_str().is_empty() {
+            return Err(ShmError::Untrusted { path: "TIDEGATE_DIR".into(), why: "it is set and empty".into() });
+        }
         match DirBuilder::new().mode(0o700).create(&path) {
             Err(e) if e.kind() == io::ErrorKind::StorageFull => {
                 return Err(ShmError::DirectoryFull { path, bytes: NAME_FILE_BYTES });
@@ -71,7 +74,10 @@ impl HostDirectory {
             return untrusted(format!("it belongs to user {}", found.uid()));
         }
         if found.mode() & 0o077 != 0 {
-            return untrusted(format!("its mode is {:o}, others may write or look", found.mode() & 0o777));
+            return untrusted(format!(
+                "its mode is {:o}, others may write or look: chmod 700 it",
+                found.mode() & 0o777
+            ));
         }
         Ok(Self { path })
     }

@@ -30,7 +30,7 @@ pub enum ShmError {
         directory: PathBuf,
     },
     /// The host directory or a name in it is not what this user's processes make.
-    #[error("{} is not safe to use ({why}): remove it, or point TIDEGATE_DIR at a directory of your own", path.display())]
+    #[error("{} cannot hold names ({why}): mend that, or point TIDEGATE_DIR, in every process, at another directory of your own", path.display())]
     Untrusted {
         /// The path that was refused.
         path: PathBuf,

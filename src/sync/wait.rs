@@ -86,7 +86,7 @@ impl std::fmt::Display for WaitStrategy {
 /// CPUs that this machine has online, or the cgroup's quota if that is less; at least 1.
 ///
 /// Not the calling thread's own affinity: a thread pinned to one CPU may spin for a peer on another.
-pub(crate) fn cpus() -> usize {
+pub fn cpus() -> usize {
     static CPUS: OnceLock<usize> = OnceLock::new();
     *CPUS.get_or_init(|| {
         let online = std::fs::read_to_string("/sys/devices/system/cpu/online").ok().and_then(|list| count_cpus(&list));

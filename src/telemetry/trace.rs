@@ -36,7 +36,7 @@ pub enum TraceError {
     #[error("{0}")]
     Io(#[from] io::Error),
     /// The file does not begin as a trace does.
-    #[error("not a tidegate trace: it begins with {found:02x?} instead of {MAGIC:02x?}")]
+    #[error("not a tidegate trace: it begins with \"{}\" instead of \"{}\"", found.escape_ascii(), MAGIC.escape_ascii())]
     Foreign {
         /// First bytes of the file.
         found: Vec<u8>,

@@ -92,20 +92,34 @@ pub fn read_trace(path: &Path) -> Result<ArrivalTrace, DatasetError> {
         .map_err(|what| DatasetError::Corrupt { path: path.into(), what })
 }
 
-/// A recorded channel as arrivals: what each tick offered, at its end. Time that senders were blocked counts as time in
-/// which they would have offered as much again.
+/// Messages of one tick that are kept apart; of more, each stands for several.
+const TICK_MESSAGES_MAX: u64 = 1 << 16;
+
+/// A recorded channel as arrivals: what each tick offered, in as many messages as came, spread over it. Time that senders
+/// were blocked counts as time in which they would have offered as much again.
 fn recorded_trace(name: &str, bytes: &[u8]) -> Result<ArrivalTrace, String> {
     let mut rate = ServiceRate::default();
-    let mut events = Vec::new();
+    let (mut events, mut ended_ns) = (Vec::new(), 0);
     let mut reader = TraceReader::new(bytes).map_err(|e| e.to_string())?;
     for sample in reader.by_ref() {
         let sample = sample.map_err(|e| e.to_string())?;
         let Some(seen) = rate.observe(&sample) else { continue };
         let offered = seen.demand.arrivals * seen.service_bytes * sample.tick_ns as f64 / TICK_NS as f64;
-        if offered >= 1.0 {
-            // A float-to-integer cast saturates: 4 GiB in one tick are all the same.
-            events.push((sample.at_ns, offered as u32));
+        if ended_ns > sample.at_ns {
+            return Err(format!("the time descends from {ended_ns} to {}", sample.at_ns));
         }
+        let messages = sample.arrived_messages.clamp(1, TICK_MESSAGES_MAX);
+        if events.len() + messages as usize > ROWS_MAX {
+            return Err(format!("it has more than {ROWS_MAX} messages"));
+        }
+        if offered >= 1.0 {
+            let begun_ns = sample.at_ns.saturating_sub(sample.tick_ns).max(ended_ns);
+            let at_ns = |i: u64| begun_ns + ((sample.at_ns - begun_ns) as f64 * i as f64 / messages as f64) as u64;
+            // A float-to-integer cast saturates: messages of 4 GiB and more are all the same.
+            let bytes = ((offered / messages as f64) as u32).max(1);
+            events.extend((1..=messages).map(|i| (at_ns(i), bytes)));
+        }
+        ended_ns = sample.at_ns;
     }
     if events.len() < 2 {
         return Err(format!("messages arrived in {} of its ticks, at least 2 are needed", events.len()));
@@ -146,11 +160,12 @@ pub fn read_events(input: impl io::Read) -> Result<Vec<(u64, u32)>, String> {
     let mut rows = csv::Reader::from_reader(input);
     let header = rows.headers().map_err(|e| e.to_string())?;
     if header != ["t_ns", "bytes"].as_slice() {
-        return Err(format!("its columns are {:?}", header.iter().collect::<Vec<_>>()));
+        let found: Vec<_> = header.iter().collect();
+        return Err(format!("its columns are {}, t_ns,bytes are needed", found.join(",")));
     }
     let mut events: Vec<(u64, u32)> = Vec::new();
     for (row, line) in rows.deserialize::<(u64, u32)>().zip(2..) {
-        let (t_ns, bytes) = row.map_err(|e| format!("line {line}: {e}"))?;
+        let (t_ns, bytes) = row.map_err(|_| format!("line {line} is no pair of whole numbers"))?;
         if let Some((before, _)) = events.last()
             && t_ns < *before
         {
@@ -227,6 +242,7 @@ mod tests {
         assert_eq!((trace.name.as_str(), trace.events.len()), ("orders", 49));
         // One frame a tick: 8 bytes of header, 92 of payload, rounded up to words.
         assert!(trace.events.iter().all(|event| (103..=104).contains(&event.1)), "{:?}", trace.events);
+        assert!(trace.events.is_sorted_by_key(|event| event.0));
         std::fs::write(&path, b"TGTRACE0").unwrap();
         assert!(matches!(read_trace(&path), Err(DatasetError::Corrupt { .. })));
     }

@@ -12,6 +12,10 @@ const OPPORTUNITY_BYTES: f64 = 1500.0;
 const LOAD: f64 = 0.85;
 /// Times are given to a nanosecond up to about 100 days.
 const SPAN_NS_MAX: f64 = 9e15;
+/// Latest moment of a service trace, milliseconds: about 100 days, too.
+const MOMENT_MS_MAX: u64 = 9_000_000_000;
+/// Bytes of a service trace that are read.
+const SERVICE_BYTES_MAX: u64 = 1 << 28;
 
 /// A message to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +104,9 @@ impl Workload {
         params.speed.map_or(Ok(()), |speed| within("the speed", speed, 1e12))?;
         params.load.map_or(Ok(()), |load| within("the load", load, 4.0))?;
         within("the length in seconds", params.seconds, 86_400.0)?;
+        if let ServiceRequest::PerMessage(ns) = &params.service {
+            within("the service time", *ns, 1e12)?;
+        }
         let (Some(first), Some(last)) = (trace.events.first(), trace.events.last()) else {
             return Err(format!("{} has no arrivals", trace.name));
         };
@@ -113,7 +120,6 @@ impl Workload {
                 return Err("of speed, load and a service time, the third follows from the other two".into());
             }
             (ServiceRequest::PerMessage(ns), Some(load), None) => {
-                within("the service time", *ns, 1e12)?;
                 Some(recorded_ns * load / (ns * trace.events.len() as f64))
             }
             _ => None,
@@ -162,18 +168,17 @@ fn recorded(milliseconds: &[u64], speed: f64, load: Option<f64>, offered_bytes_n
 pub fn read_service(path: &Path) -> Result<Vec<u64>, String> {
     use std::io::Read;
     let at = |what: String| format!("{}: {what}", path.display());
-    let bytes = std::fs::read(path).map_err(|e| at(e.to_string()))?;
-    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|e| at(e.to_string()))?;
     let is_packed = path.extension().is_some_and(|extension| extension == "gz");
-    let read = if is_packed {
-        flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut text)
-    } else {
-        (&bytes[..]).read_to_string(&mut text)
-    };
-    read.map_err(|e| at(e.to_string()))?;
+    let input: Box<dyn Read> = if is_packed { Box::new(flate2::read::GzDecoder::new(file)) } else { Box::new(file) };
+    let mut text = String::new();
+    input.take(SERVICE_BYTES_MAX).read_to_string(&mut text).map_err(|e| at(e.to_string()))?;
     let mut moments: Vec<u64> = Vec::new();
     for (line, number) in text.lines().zip(1..) {
         let moment = line.trim().parse().map_err(|_| at(format!("line {number} is no millisecond: {line:?}")))?;
+        if moment > MOMENT_MS_MAX {
+            return Err(at(format!("line {number}: {moment} ms are more than 100 days")));
+        }
         if moments.last().is_some_and(|last| *last > moment) {
             return Err(at(format!("line {number}: the time descends")));
         }
@@ -201,8 +206,8 @@ impl Server {
     pub fn done_ns(&mut self, begin_ns: u64, bytes: u32) -> u64 {
         let (left, used) = (&mut self.left, &mut self.used);
         match &self.service {
-            Service::PerByte(ns) => begin_ns + (ns * f64::from(bytes)) as u64,
-            Service::PerMessage(ns) => begin_ns + *ns as u64,
+            Service::PerByte(ns) => begin_ns.saturating_add((ns * f64::from(bytes)) as u64),
+            Service::PerMessage(ns) => begin_ns.saturating_add(*ns as u64),
             Service::Opportunities { at_ns, cycle_ns, bytes: each } => {
                 let count = at_ns.len() as u64;
                 // Opportunities that passed while it had nothing to do are lost.
@@ -217,7 +222,8 @@ impl Server {
                     // Of what the last one delivers, the rest is left.
                     let more = (needed / each).ceil().max(1.0) as u64;
                     let last = *used + more - 1;
-                    done_ns = begin_ns.max(last / count * cycle_ns + at_ns[(last % count) as usize]);
+                    done_ns = begin_ns
+                        .max((last / count).saturating_mul(*cycle_ns).saturating_add(at_ns[(last % count) as usize]));
                     *used += more;
                     needed -= more as f64 * each;
                 }
@@ -260,6 +266,10 @@ mod tests {
         );
         assert!(Workload::new(&trace(1001), &ReplayParams { speed: Some(2.0), ..by_message }).is_err());
         assert!(Workload::new(&trace(1001), &ReplayParams { load: Some(f64::NAN), ..PARAMS }).is_err());
+        for ns in [f64::NAN, f64::INFINITY, -5.0, 0.0, 1e30] {
+            let service = ServiceRequest::PerMessage(ns);
+            assert!(Workload::new(&trace(1001), &ReplayParams { service, ..PARAMS }).is_err(), "{ns}");
+        }
     }
 
     #[test]

@@ -37,6 +37,7 @@ fn training_is_deterministic_and_its_model_loads() {
     assert_eq!(evaluation.candidates.len(), 4);
     let model = tidegate::model::OverflowModel::from_json(file.to_json().unwrap().as_bytes()).unwrap();
     assert_eq!(model.file().traces.len(), 2);
+    assert!(!model.is_proven(), "two families prove nothing");
     // On what it was fitted to the quantile holds, within what dependence between rows allows.
     let series = tidegate_training::series::all(&traces, &params);
     let rows = || series.iter().flat_map(|s| s.rows.iter().zip(&s.peaks));

@@ -13,6 +13,7 @@ use tidegate::channel::RecvError;
 use crate::demo::schedule;
 use crate::failure::Failure;
 use crate::message::{self, Head};
+use crate::tally::Tally;
 use crate::worker::{now_ns, say, start_ns};
 
 /// Latencies above a minute are counted as a minute.
@@ -41,10 +42,8 @@ pub(crate) struct Produced {
 /// What the consumer saw.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Consumed {
-    pub(crate) received: u64,
-    pub(crate) lost: u64,
-    pub(crate) duplicated: u64,
-    pub(crate) corrupt: u64,
+    #[serde(flatten)]
+    pub(crate) tally: Tally,
     pub(crate) p50_ns: u64,
     pub(crate) p99_ns: u64,
     pub(crate) p999_ns: u64,
@@ -82,7 +81,6 @@ fn consume(channel: &str, service_ns_a_byte: f64, span_ns: u64) -> Result<(), Fa
     let channel = Channel::open(channel)?;
     let mut receiver = channel.receiver()?;
     let start_ns = start_ns()?;
-    let mut next = [0u64; 2];
     let mut seen = Consumed::default();
     let mut latencies = Histogram::<u64>::new_with_max(LATENCY_NS_MAX, 3)
         .map_err(|e| Failure::Environment(format!("no histogram: {e}")))?;
@@ -93,16 +91,8 @@ fn consume(channel: &str, service_ns_a_byte: f64, span_ns: u64) -> Result<(), Fa
             Err(error) => return Err(Failure::Environment(error.to_string())),
         };
         let arrived_ns = now_ns(ClockId::Monotonic);
-        seen.received += 1;
-        match message::read(&message) {
-            Some(head) if head.producer < 2 => {
-                let expected = &mut next[head.producer as usize];
-                seen.lost += head.sequence.saturating_sub(*expected);
-                seen.duplicated += u64::from(head.sequence < *expected);
-                *expected = (*expected).max(head.sequence + 1);
-                latencies.saturating_record(arrived_ns.saturating_sub(head.at_ns));
-            }
-            _ => seen.corrupt += 1,
+        if let Some(head) = seen.tally.count(&message) {
+            latencies.saturating_record(arrived_ns.saturating_sub(head.at_ns));
         }
         let share = arrived_ns.saturating_sub(start_ns) as f64 / span_ns as f64;
         let service_ns = message.len() as f64 * service_ns_a_byte * schedule::slowness(share);

@@ -107,14 +107,13 @@ pub(crate) fn run(setup: &RunSetup<'_>, progress: impl Fn(f64)) -> Result<Finish
     // This process watches every run alike, and controls one.
     let own_cpu_ns = now_ns(ClockId::ProcessCPUTime) - cpu_before_ns;
     let cpu_ns = produced.iter().map(|p| p.cpu_ns).sum::<u64>() + consumed.cpu_ns + own_cpu_ns;
-    let unseen = sent.saturating_sub(consumed.received + consumed.lost);
     let result = RunResult {
         policy: policy.name,
         sent,
-        received: consumed.received,
-        lost: consumed.lost + unseen,
-        duplicated: consumed.duplicated,
-        corrupt: consumed.corrupt,
+        received: consumed.tally.received,
+        lost: consumed.tally.lost_of(sent),
+        duplicated: consumed.tally.duplicated,
+        corrupt: consumed.tally.corrupt,
         stalls,
         latency_ns: Latency { p50: consumed.p50_ns, p99: consumed.p99_ns, p999: consumed.p999_ns },
         cpu_seconds: cpu_ns as f64 / 1e9,

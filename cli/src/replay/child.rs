@@ -15,6 +15,7 @@ use tidegate_training::workload::{Due, Server, Service};
 
 use crate::failure::Failure;
 use crate::message::{self, Head};
+use crate::tally::Tally;
 use crate::worker::{now_ns, say, start_ns};
 
 /// How long before it is due something is no more slept for: what a sleep may take too long.
@@ -55,10 +56,8 @@ pub(super) struct Sent {
 /// What the receiver saw.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Received {
-    pub(super) messages: u64,
-    pub(super) lost: u64,
-    pub(super) duplicated: u64,
-    pub(super) corrupt: u64,
+    #[serde(flatten)]
+    pub(super) tally: Tally,
     pub(super) cpu_ns: u64,
 }
 
@@ -110,7 +109,7 @@ fn receive(channel: &str, service: &Path, log: &Path) -> Result<(), Failure> {
     let channel = Channel::open(channel)?;
     let mut receiver = channel.receiver()?;
     let start_ns = start_ns()?;
-    let (mut next, mut free_ns) = (0, 0);
+    let mut free_ns = 0;
     let mut seen = Received::default();
     let mut times_ns = Vec::new();
     loop {
@@ -120,23 +119,16 @@ fn receive(channel: &str, service: &Path, log: &Path) -> Result<(), Failure> {
             Err(error) => return Err(Failure::Environment(error.to_string())),
         };
         let received_ns = now_ns(ClockId::Monotonic).saturating_sub(start_ns);
-        seen.messages += 1;
-        let mut sent_ns = received_ns;
-        match message::read(&message) {
-            Some(head) => {
-                seen.lost += head.sequence.saturating_sub(next);
-                seen.duplicated += u64::from(head.sequence < next);
-                next = next.max(head.sequence + 1);
-                sent_ns = head.at_ns.saturating_sub(start_ns);
-            }
-            None => seen.corrupt += 1,
-        }
+        let head = seen.tally.count(&message);
+        let sent_ns = head.map_or(received_ns, |head| head.at_ns.saturating_sub(start_ns));
         // What was there before the last one was done follows at once: a wait for the clock that took too long is not work.
         let began_ns = if sent_ns <= free_ns { free_ns } else { received_ns };
         free_ns = server.done_ns(began_ns, message.len() as u32);
         wait_until(start_ns + free_ns);
+        // Before it is: the sender that waits for the room may have it before this process looks at the clock again.
+        let released_ns = now_ns(ClockId::Monotonic).saturating_sub(start_ns);
         drop(message);
-        times_ns.extend([received_ns, now_ns(ClockId::Monotonic).saturating_sub(start_ns)]);
+        times_ns.extend([received_ns, released_ns]);
     }
     write_numbers(log, &times_ns)?;
     seen.cpu_ns = now_ns(ClockId::ProcessCPUTime);

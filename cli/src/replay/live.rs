@@ -59,6 +59,9 @@ pub(super) fn run(
     let mut sampler = Sampler::new(&channel);
     let (mut ring_byte_ns, mut attached_ns, mut stalls, mut blocked_ns) = (0.0, 0.0, 0, 0);
     loop {
+        if interrupted.load(Ordering::Relaxed) {
+            return Err(Failure::Interrupted);
+        }
         let over = receiver.has_ended()? && sender.has_ended()?;
         let sample = sampler.sample();
         stalls += sample.stalls;
@@ -70,19 +73,13 @@ pub(super) fn run(
         if over {
             break;
         }
-        if interrupted.load(Ordering::Relaxed) {
-            return Err(Failure::Interrupted);
-        }
         progress(sample.at_ns.saturating_sub(start_ns) as f64 / span_ns as f64);
         std::thread::sleep(LOOK_EVERY);
     }
     let state = controller.as_ref().map(Controller::state);
     drop(controller);
-    let count = |actions: &[Action]| {
-        let journal = state.as_ref().map(|state| state.journal.lock());
-        journal.map_or(0, |journal| journal.decisions().filter(|d| actions.contains(&d.action)).count())
-    };
-    let (resizes, switches) = (count(&[Action::Grow, Action::Shrink]), count(&[Action::SwitchWait]));
+    let count = |action| state.as_ref().map_or(0, |state| state.journal.lock().count(action));
+    let (resizes, switches) = (count(Action::Grow) + count(Action::Shrink), count(Action::SwitchWait));
     let (received, sent): (Received, Sent) = (receiver.result()?, sender.result()?);
     let own_cpu_ns = now_ns(ClockId::ProcessCPUTime) - cpu_before_ns;
     let (committed_ns, times_ns) = (read_numbers(&at("sent"))?, read_numbers(&at("received"))?);
@@ -92,7 +89,7 @@ pub(super) fn run(
     };
     let mut latencies_ns: Vec<u64> = workload.dues.iter().zip(times_ns).map(latency).collect();
     let outcome = Outcome {
-        messages: received.messages,
+        messages: received.tally.received,
         peak_backlog_bytes: peak_backlog_bytes(workload, &committed_ns, times_ns),
         latency_ns: Latency::of(&mut latencies_ns),
         stalls,
@@ -102,12 +99,11 @@ pub(super) fn run(
         switches,
         span_ns: times_ns.last().map_or(0, |[_, released_ns]| *released_ns),
     };
-    let unseen = sent.messages.saturating_sub(received.messages + received.lost);
     let delivery = Delivery {
         sent: sent.messages,
-        lost: received.lost + unseen,
-        duplicated: received.duplicated,
-        corrupt: received.corrupt,
+        lost: received.tally.lost_of(sent.messages),
+        duplicated: received.tally.duplicated,
+        corrupt: received.tally.corrupt,
         cpu_seconds: (sent.cpu_ns + received.cpu_ns + own_cpu_ns) as f64 / 1e9,
     };
     Ok((outcome, delivery))

@@ -60,6 +60,11 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
+    /// Whether processes are started, which an interrupt must end.
+    pub(crate) fn is_live(&self) -> bool {
+        !self.simulate
+    }
+
     fn params(&self) -> Result<ReplayParams, Failure> {
         let service = match &self.service {
             None => ServiceRequest::ByLoad,

@@ -45,5 +45,10 @@ fn open(path: &Path) -> Result<TraceReader<BufReader<File>>, Failure> {
 }
 
 fn of(path: &Path, error: &tidegate::telemetry::TraceError) -> Failure {
-    Failure::Corrupt(format!("{}: {error}", path.display()))
+    let line = format!("{}: {error}", path.display());
+    if matches!(error, tidegate::telemetry::TraceError::Io(_)) {
+        Failure::Environment(line)
+    } else {
+        Failure::Corrupt(line)
+    }
 }

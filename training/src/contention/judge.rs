@@ -64,12 +64,12 @@ pub(super) fn judge(measured: &[Measured]) -> Result<Vec<ChoiceScore>, TrainErro
     Ok(names.into_iter().zip(ratios).filter_map(|(name, ratios)| score(name, &ratios)).collect())
 }
 
-/// Whether the model's choices cost less than those of every fixed arm and every rule.
+/// Whether the model's choices cost less than those of every fixed arm and every rule, with the whole interval.
 pub(super) fn is_proven(scores: &[ChoiceScore]) -> bool {
     let (model, others): (Vec<_>, Vec<_>) = scores.iter().partition(|score| score.chooser == MODEL);
     let rules = others.iter().filter(|score| score.chooser != REPEATED);
     let least = rules.map(|score| score.over_best).fold(f64::INFINITY, f64::min);
-    model.iter().any(|score| score.over_best < least)
+    model.iter().any(|score| score.interval[1] < least)
 }
 
 fn cheapest(costs: &ArmCosts) -> usize {

@@ -43,7 +43,7 @@ pub enum CalibrateError {
 /// # Errors
 /// The measurements are not of a whole sweep, or a fit fails.
 pub fn profile(measured: &[Measured], machine: ProfiledMachine) -> Result<HostProfile, CalibrateError> {
-    check(measured)?;
+    check(measured, machine.cpus)?;
     let cells = fit::cells(measured, |_| true);
     let arms = LOCK_ARMS.iter().zip(fit::fit(&cells)?).map(|(&strategy, w)| ArmModel { strategy, weights: w.to_vec() });
     let most = |of: fn(&Contention) -> u32| cells.keys().map(of).max().unwrap_or(0);
@@ -71,10 +71,13 @@ pub fn profile(measured: &[Measured], machine: ProfiledMachine) -> Result<HostPr
     Ok(profile)
 }
 
-fn check(measured: &[Measured]) -> Result<(), CalibrateError> {
+fn check(measured: &[Measured], cpus: u32) -> Result<(), CalibrateError> {
     let not_whole = |what: String| Err(CalibrateError::NotWhole { what });
     if let Some(unknown) = measured.iter().find(|one| one.arm >= LOCK_ARMS.len()) {
         return not_whole(format!("there is no arm {}", unknown.arm));
+    }
+    if let Some(other) = measured.iter().find(|one| one.contention.cpus != cpus) {
+        return not_whole(format!("they are of a machine with {} CPUs, not {cpus}", other.contention.cpus));
     }
     let cells = fit::cells(measured, |_| true);
     if let Some((of, _)) = cells.iter().find(|(_, costs)| !costs.iter().all(|cost| cost.is_finite())) {
@@ -178,7 +181,9 @@ mod tests {
         assert!(file.starts_with(b"round,contenders,cpus,"));
         let read = read_measured(&file[..]).unwrap();
         assert_eq!(read, measured);
-        let of = |measured: &[Measured]| profile(measured, ProfiledMachine::default()).unwrap().to_json().unwrap();
+        let machine = || ProfiledMachine { cpus: 4, ..ProfiledMachine::default() };
+        let of = |measured: &[Measured]| profile(measured, machine()).unwrap().to_json().unwrap();
+        assert!(profile(&measured, ProfiledMachine::default()).unwrap_err().to_string().contains("4 CPUs, not 0"));
         assert_eq!(of(&read), of(&measured));
     }
 
@@ -186,7 +191,7 @@ mod tests {
     fn what_is_no_whole_sweep_is_refused() {
         let mut half = measured();
         half.retain(|one| one.arm != 2 || one.contention.hold_ns != 100);
-        let what = profile(&half, ProfiledMachine::default()).unwrap_err().to_string();
+        let what = profile(&half, ProfiledMachine { cpus: 4, ..ProfiledMachine::default() }).unwrap_err().to_string();
         assert!(what.contains("every way of waiting"), "{what}");
         assert!(profile(&[], ProfiledMachine::default()).is_err());
     }
@@ -195,8 +200,8 @@ mod tests {
     fn a_sweep_measures_every_situation_under_every_arm() {
         let params = SweepParams { rounds: 1, window: std::time::Duration::from_micros(300) };
         let measured = sweep(params, &crate::Silent).unwrap();
-        let cpus = std::thread::available_parallelism().unwrap().get() as u32;
+        let cpus = tidegate::cpus() as u32;
         assert_eq!(measured.len(), situations(cpus).len() * LOCK_ARMS.len());
-        check(&measured).unwrap();
+        check(&measured, cpus).unwrap();
     }
 }

@@ -55,7 +55,7 @@ pub fn learning_curve(
                     let losses = [rows, loss(&model, &beginnings, params.tau), loss(&model, &held_out, params.tau)];
                     sums.iter_mut().zip(losses).for_each(|(sum, loss)| *sum += loss / families.len() as f64);
                 }
-                Err(TrainError::TooLittle { .. }) => is_whole = false,
+                Err(TrainError::TooLittle { .. } | TrainError::Degenerate { .. }) => is_whole = false,
                 Err(error) => return Err(error),
             }
             progress.step();

@@ -35,6 +35,8 @@ use score::{resampling_units, score};
 
 /// Load at which predictors are judged on the end of a trace whose beginning they were fitted to.
 pub const IN_SITU_LOAD: f64 = 0.85;
+/// Families below which nothing is proven: a bootstrap of fewer has hardly a spread.
+const FAMILIES_MIN: usize = 6;
 /// Share of a trace, its beginning, that in-situ predictors are fitted to.
 const IN_SITU_TRAIN: f64 = 0.6;
 
@@ -86,6 +88,8 @@ pub struct Verdict {
     pub ratio: Estimate,
     /// The adapted model's loss over the best baseline's.
     pub adapted_ratio: Estimate,
+    /// The model's loss over each baseline's.
+    pub ratios: BTreeMap<&'static str, Estimate>,
 }
 
 /// Figures of one predictor over families or traces, each with equal weight.
@@ -111,6 +115,8 @@ pub struct InSitu {
     pub verdict: Verdict,
     /// Every trace.
     pub traces: BTreeMap<String, Comparison>,
+    /// Traces whose beginning has too little in it to fit anything to: no backlog ever, say.
+    pub left_out: Vec<String>,
 }
 
 /// An evaluation, as measured.
@@ -191,19 +197,26 @@ fn lead_ticks(params: &ValidParams) -> u32 {
 fn in_situ(series: &[Series], params: &ValidParams, progress: &dyn Progress) -> Result<InSitu, TrainError> {
     let at_load: Vec<&Series> = series.iter().filter(|s| s.load == IN_SITU_LOAD).collect();
     progress.begin("traces in situ", at_load.len());
-    let (mut traces, mut judged) = (BTreeMap::new(), Vec::new());
+    let (mut traces, mut judged, mut left_out) = (BTreeMap::new(), Vec::new(), Vec::new());
     for series in at_load {
+        progress.step();
         let cut = (series.rows.len() as f64 * IN_SITU_TRAIN) as usize;
         let gap = (params.horizon_ticks as usize).div_ceil(series.stride);
         let beginning = series.first_rows(cut.saturating_sub(gap));
-        let contenders = Contenders::fit(&[&beginning], params.method, params)?;
+        let contenders = match Contenders::fit(&[&beginning], params.method, params) {
+            Ok(contenders) => contenders,
+            Err(TrainError::Degenerate { .. } | TrainError::TooLittle { .. }) => {
+                left_out.push(series.trace.clone());
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let one = contenders.judge(series, cut);
         traces.insert(series.trace.clone(), compare(&[&one], params));
         judged.push(one);
-        progress.step();
     }
     let groups: Vec<Vec<&Judged<'_>>> = judged.iter().map(|one| vec![one]).collect();
-    Ok(InSitu { load: IN_SITU_LOAD, verdict: verdict(&groups, params.tau), traces })
+    Ok(InSitu { load: IN_SITU_LOAD, verdict: verdict(&groups, params.tau), traces, left_out })
 }
 
 fn compare(judged: &[&Judged<'_>], params: &ValidParams) -> Comparison {
@@ -237,7 +250,7 @@ fn verdict(groups: &[Vec<&Judged<'_>>], tau: f64) -> Verdict {
     let (model, adapted) = (sums(MODEL), sums(ADAPTED));
     let best = ranked.iter().min_by(|a, b| least(&a.1, &b.1));
     let (name, baseline) = best.map_or(("none", &model), |(name, sums)| (*name, sums));
-    let ratio = |model: &[score::Sums]| {
+    let ratio = |model: &[score::Sums], baseline: &[score::Sums]| {
         let of = |picked: &[usize]| mean(model, picked, loss) / mean(baseline, picked, loss).max(f64::MIN_POSITIVE);
         Estimate { value: of(&everything), interval: bootstrap::interval(groups.len(), of) }
     };
@@ -250,8 +263,9 @@ fn verdict(groups: &[Vec<&Judged<'_>>], tau: f64) -> Verdict {
             pinball: of_baseline.pinball,
             pinball_interval: of_baseline.pinball_interval,
         },
-        ratio: ratio(&model),
-        adapted_ratio: ratio(&adapted),
+        ratio: ratio(&model, baseline),
+        adapted_ratio: ratio(&adapted, baseline),
+        ratios: ranked.iter().map(|(name, baseline)| (*name, ratio(&model, baseline))).collect(),
     }
 }
 
@@ -261,8 +275,8 @@ impl Evaluation {
         [MODEL, ADAPTED].into_iter().chain(Baseline::ALL.map(Baseline::name))
     }
 
-    /// Whether the model's advantage over the best baseline exceeds what chance explains.
+    /// Whether the model's advantage over each baseline exceeds what chance explains, on average over enough families.
     pub fn is_proven(&self) -> bool {
-        self.overall.ratio.interval[1] < 1.0
+        self.families.len() >= FAMILIES_MIN && self.overall.ratios.values().all(|ratio| ratio.interval[1] < 1.0)
     }
 }

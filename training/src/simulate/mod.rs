@@ -151,11 +151,8 @@ pub fn controlled(workload: &Workload, ring_bytes: u64, bounds: (u64, u64), opti
         }
     }
     let state = agent.state();
-    let count = |actions: &[Action]| {
-        let journal = state.journal.lock();
-        journal.decisions().filter(|decision| actions.contains(&decision.action)).count()
-    };
-    let changes = [count(&[Action::Grow, Action::Shrink]), count(&[Action::SwitchWait])];
+    let count = |action| state.journal.lock().count(action);
+    let changes = [count(Action::Grow) + count(Action::Shrink), count(Action::SwitchWait)];
     let mean_ring_bytes = (ring_byte_ticks / ticks as f64) as u64;
     Outcome::of(agent.into_plant().simulation, mean_ring_bytes, changes)
 }

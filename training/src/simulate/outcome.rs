@@ -20,9 +20,9 @@ pub struct Outcome {
     /// Bytes of the ring, mean over time.
     pub mean_ring_bytes: u64,
     /// Decisions to resize it.
-    pub resizes: usize,
+    pub resizes: u64,
     /// Decisions to wait otherwise.
-    pub switches: usize,
+    pub switches: u64,
     /// Nanoseconds from the start to the last release.
     pub span_ns: u64,
 }
@@ -51,7 +51,7 @@ impl Latency {
 }
 
 impl Outcome {
-    pub(super) fn of(mut simulation: Simulation<'_>, mean_ring_bytes: u64, [resizes, switches]: [usize; 2]) -> Self {
+    pub(super) fn of(mut simulation: Simulation<'_>, mean_ring_bytes: u64, [resizes, switches]: [u64; 2]) -> Self {
         Self {
             messages: simulation.counts.departed_messages,
             peak_backlog_bytes: simulation.peak_bytes,
