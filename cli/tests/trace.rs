@@ -172,6 +172,8 @@ fn a_replay_that_makes_no_sense_is_refused() {
         (vec!["--policy", "static:64K:dance"], 2, "no way of waiting"),
         (vec!["--load", "0"], 2, "the load is 0"),
         (vec!["--load", "0.5", "--speed", "2", "--service", "100"], 2, "follows from the other two"),
+        (vec!["--simulate", "--service", "1e12"], 2, "a controller would decide for 8000000 s"),
+        (vec!["--service", "1e30"], 2, "the service time"),
         (vec!["--service", "nowhere"], 4, "nowhere"),
         (vec!["--service", "service.ms"], 4, "line 2: the time descends"),
     ] {

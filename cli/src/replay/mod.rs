@@ -25,6 +25,9 @@ use report::{Report, Run};
 
 pub(crate) use child::{ChildCommand, run as run_child};
 
+/// Longest time that a controller is simulated for, nanoseconds: a decision a millisecond, for a day.
+const CONTROLLED_NS_MAX: f64 = 86_400e9;
+
 /// `tidegate replay`.
 #[derive(Debug, Args)]
 pub(crate) struct Replay {
@@ -101,7 +104,7 @@ pub(crate) fn run(command: &Replay, interrupted: &AtomicBool) -> Result<(), Fail
         let mut report = Report::new(&trace.name, &workload);
         for &policy in &command.policies {
             let run = if command.simulate {
-                simulated(&workload, policy)
+                simulated(&workload, policy)?
             } else {
                 let bar = crate::progress::bar(&policy.to_string(), 1000);
                 let (outcome, delivery) = live::run(&workload, policy, false, interrupted, |share| {
@@ -120,7 +123,14 @@ pub(crate) fn run(command: &Replay, interrupted: &AtomicBool) -> Result<(), Fail
     if sound { Ok(()) } else { Err(Failure::Corrupt("messages were lost, doubled or damaged".into())) }
 }
 
-fn simulated(workload: &Workload, policy: Policy) -> Run {
+fn simulated(workload: &Workload, policy: Policy) -> Result<Run, Failure> {
+    let span_ns = workload.dues.last().map_or(0, |due| due.after_ns) as f64 * workload.load.max(1.0);
+    if span_ns > CONTROLLED_NS_MAX && policy.model().is_some() {
+        return Err(Failure::Usage(format!(
+            "a controller would decide for {:.0} s: choose a higher --speed, or a smaller --load or --service",
+            span_ns / 1e9
+        )));
+    }
     let began = Instant::now();
     let outcome: Outcome = match policy.model() {
         None => simulate::fixed(workload, policy.ring_bytes()),
@@ -130,12 +140,12 @@ fn simulated(workload: &Workload, policy: Policy) -> Run {
         }
     };
     let arrivals_a_second = outcome.messages as f64 / began.elapsed().as_secs_f64();
-    Run {
+    Ok(Run {
         policy,
         simulated: true,
         outcome,
         delivery: None,
         simulated_arrivals_a_second: Some(arrivals_a_second),
         simulator: Accuracy::kept().and_then(|accuracy| accuracy.near(workload.load)),
-    }
+    })
 }
