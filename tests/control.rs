@@ -110,7 +110,7 @@ fn a_model_that_cannot_be_used_stops_nothing_and_the_journal_says_why() {
         ("empty.json", Some(String::new()), "not a model file"),
         ("foreign.json", Some("{\"weights\": [1, 2]}".into()), "not a model file"),
         ("nan.json", Some(not_a_number), "not a model file"),
-        ("edited.json", Some(sound.replacen("\"tau\": 0.99", "\"tau\": 0.98", 1)), "checksum"),
+        ("edited.json", Some(sound.replacen("\"tau\": 0.99", "\"tau\": 0.98", 1)), "something changed it"),
         ("endless.json", Some(" ".repeat(2 << 20)), "bytes"),
         ("candidate.json", Some(candidate.sealed().to_json().unwrap()), "candidate"),
         (".", None, "not a file"),

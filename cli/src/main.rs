@@ -81,6 +81,9 @@ fn interrupts(command: &Command) -> Result<Arc<AtomicBool>, Failure> {
         }
         return Ok(interrupted);
     }
+    // Who reads what is printed may stop before the end: no reason to complain.
+    let ends = Arc::new(AtomicBool::new(true));
+    signal_hook::flag::register_conditional_default(signal_hook::consts::SIGPIPE, ends).map_err(failed)?;
     let mut signals = signal_hook::iterator::Signals::new(SIGNALS).map_err(failed)?;
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tidegate::model::ModelFile;
+use tidegate::model::{ModelFile, Standing};
 use tidegate_training::evaluate::learning_curve;
 use tidegate_training::{ArrivalTrace, Evaluation, Method, TrainParams, ValidParams, evaluate, read_directory, train};
 
@@ -37,7 +37,8 @@ pub(crate) struct Train {
 /// `tidegate evaluate`.
 #[derive(Debug, Args)]
 pub(crate) struct Evaluate {
-    /// A model, or a directory with overflow.json, whose recipe is judged; without it the packaged model's. Then the
+    /// A model, or a directory with overflow.json, whose recipe is judged, fitted anew for each family that is held out;
+    /// without it the packaged model's. Then the
     /// directory of recorded arrivals, as for `train`
     #[arg(value_name = "[MODEL] TRACES", num_args = 1..=2, required = true)]
     paths: Vec<PathBuf>,
@@ -51,11 +52,11 @@ pub(crate) struct Evaluate {
 /// How to fit. What is not given is the model's, or the default.
 #[derive(Debug, Args)]
 struct Recipe {
-    /// Ticks of 1 ms ahead that the peak backlog is predicted for
+    /// Ticks of 1 ms ahead that the peak backlog is predicted for, 1 to 4,096; 32
     #[arg(long)]
     horizon: Option<u32>,
-    /// Quantile to predict
-    #[arg(long, conflicts_with_all = ["cost_overflow", "cost_memory"])]
+    /// Quantile to predict, 0.5 to 0.9999; 0.99
+    #[arg(long, allow_negative_numbers = true, conflicts_with_all = ["cost_overflow", "cost_memory"])]
     tau: Option<f64>,
     /// In place of --tau: what a byte too few costs, in the unit of --cost-memory. The quantile is the one whose forecast costs
     /// least on average: overflow / (overflow + memory)
@@ -67,10 +68,10 @@ struct Recipe {
     /// In place of --horizon: the 99th percentile of the time that a resize takes, ms. The horizon is four times as long
     #[arg(long, conflicts_with = "horizon")]
     resize_ms: Option<f64>,
-    /// Ridge penalty. A model's file does not hold it: to judge one that was trained with another, give it again
-    #[arg(long)]
+    /// Ridge penalty, above 0 to 100; 0.01. A model's file does not hold it: to judge one that was trained with another, give it again
+    #[arg(long, allow_negative_numbers = true)]
     penalty: Option<f64>,
-    /// How the model is fitted: ridge, quantile, elastic_net or blend
+    /// How the model is fitted: ridge, quantile, elastic_net or blend; blend
     #[arg(long, value_parser = method)]
     method: Option<Method>,
 }
@@ -117,7 +118,12 @@ pub(crate) fn run_train(command: &Train) -> Result<(), Failure> {
     };
     drop(bars);
     print_table(&evaluation);
-    println!("\nwrote {}: fitted to {} traces", path.display(), traces.len());
+    let standing = if file.standing == Standing::Proven {
+        "proven: it may be in charge of a channel"
+    } else {
+        "a candidate, since it is not proven that it does better than each rule of thumb: a controller leaves it alone"
+    };
+    println!("\nwrote {}: fitted to {} traces; {standing}", path.display(), traces.len());
     report.into_iter().for_each(|path| println!("wrote {}", path.display()));
     Ok(())
 }
@@ -136,6 +142,10 @@ pub(crate) fn run_evaluate(command: &Evaluate) -> Result<(), Failure> {
         println!("{json}");
     } else {
         print_table(&evaluation);
+        println!(
+            "Everything was fitted anew, by {} to predict {} ticks ahead.",
+            evaluation.method, evaluation.horizon_ticks
+        );
     }
     Ok(())
 }

@@ -149,7 +149,9 @@ pub enum ModelError {
         expected: String,
     },
     /// The same model in other bytes than training writes.
-    #[error("the model file is not as training wrote it: something changed it since")]
+    #[error(
+        "the file is not as it was written: something changed it since, so write it anew with `tidegate train`, or `calibrate`"
+    )]
     Rewritten,
     /// A number that no training yields.
     #[error("the model's {field} is {value}, which no training yields: train it anew with `tidegate train`")]
@@ -188,7 +190,9 @@ impl ModelFile {
         same("format version", &self.format_version, &FORMAT_VERSION)?;
         same("feature schema", &self.feature_schema, &schema())?;
         same("tick, ns,", &self.tick_ns, &TICK_NS)?;
-        same("checksum", &self.checksum, &self.content_checksum())?;
+        if self.checksum != self.content_checksum() {
+            return Err(ModelError::Rewritten);
+        }
         same("number of exceedance levels", &self.exceedance.len(), &EXCEEDANCE_LEVELS.len())?;
         let within = |field: String, value: f64, low: f64, high: f64| {
             if value >= low && value <= high { Ok(()) } else { Err(ModelError::Absurd { field, value }) }

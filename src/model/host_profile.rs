@@ -119,7 +119,9 @@ impl HostProfile {
             if found == expected { Ok(()) } else { Err(ModelError::Mismatch { field, found, expected }) }
         };
         same("format version", &self.format_version, &PROFILE_VERSION)?;
-        same("checksum", &self.checksum, &self.content_checksum())?;
+        if self.checksum != self.content_checksum() {
+            return Err(ModelError::Rewritten);
+        }
         same("number of arms", &self.arms.len(), &LOCK_ARMS.len())?;
         let mut weights = Vec::new();
         for (arm, strategy) in self.arms.iter().zip(LOCK_ARMS) {

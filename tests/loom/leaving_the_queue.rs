@@ -171,6 +171,28 @@ fn who_sleeps_behind_the_dead_is_let_on() {
 }
 
 #[test]
+fn a_node_that_is_taken_again_is_not_taken_for_one_left_behind() {
+    model(3, || {
+        let shared = shared();
+        // Two have passed through the queue, and the second has freed the first one's node, which still says `PASSED`.
+        let (mut first, mut second) = (Waiter::new(&shared.lock, 1), Waiter::new(&shared.lock, 2));
+        assert!(first.enqueue() && second.enqueue());
+        for (waiter, owner) in [(&mut first, 1), (&mut second, 2)] {
+            assert!(waiter.try_take().is_some());
+            shared.lock.give_back(owner);
+        }
+        assert_eq!(shared.lock.nodes_taken(), 0);
+        let sweeper = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || shared.lock.free_nodes_of(9, |_| false)
+        });
+        die_in_the_queue(&shared, 1);
+        sweeper.join().unwrap();
+        assert_eq!(shared.lock.nodes_taken(), 1, "it is alive");
+    });
+}
+
+#[test]
 fn a_node_whose_heir_died_is_freed() {
     model(2, || {
         let shared = shared();

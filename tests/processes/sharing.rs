@@ -98,9 +98,10 @@ pub(crate) fn a_killed_receiver_holds_nobody_back() {
     for kill in 0..10 {
         let mut other = Process::start("sleep_with_receiver", "broadcast", 0);
         other.wait_ready();
+        let parks = channel.view().lanes[0].sender_waits.parks;
         if kill % 2 == 0 {
             // The sender runs into the sleeper's back.
-            while channel.view().lanes[0].sender_waits.parks == 0 {
+            while channel.view().lanes[0].sender_waits.parks == parks {
                 while let Ok(message) = receiver.try_recv() {
                     assert_eq!(message::check(&message), (0, next));
                     next += 1;

@@ -194,12 +194,14 @@ pub struct Server {
     /// Bytes left of the opportunity that was used last, and its number since the start.
     left: f64,
     used: u64,
+    /// When that opportunity was: what comes later has nothing of it.
+    used_ns: u64,
 }
 
 impl Server {
     /// A receiver that has not begun.
     pub fn new(service: Service) -> Self {
-        Self { service, left: 0.0, used: 0 }
+        Self { service, left: 0.0, used: 0, used_ns: 0 }
     }
 
     /// When it is done with a message of `bytes` that it begins at `begin_ns` from the start of the replay.
@@ -213,8 +215,9 @@ impl Server {
                 // Opportunities that passed while it had nothing to do are lost.
                 let cycle = begin_ns / cycle_ns;
                 let next = cycle * count + at_ns.partition_point(|at| *at < begin_ns % cycle_ns) as u64;
-                if next > *used {
-                    (*left, *used) = (0.0, next);
+                *used = next.max(*used);
+                if begin_ns > self.used_ns {
+                    *left = 0.0;
                 }
                 let mut needed = f64::from(bytes) - *left;
                 let mut done_ns = begin_ns;
@@ -224,6 +227,7 @@ impl Server {
                     let last = *used + more - 1;
                     done_ns = begin_ns
                         .max((last / count).saturating_mul(*cycle_ns).saturating_add(at_ns[(last % count) as usize]));
+                    self.used_ns = done_ns;
                     *used += more;
                     needed -= more as f64 * each;
                 }
@@ -281,6 +285,7 @@ mod tests {
         assert_eq!(server.done_ns(10, 250), 50);
         assert_eq!(server.done_ns(50, 60), 70, "half of the fourth was left, and the next cycle begins at 60");
         assert_eq!(server.done_ns(115, 10), 130, "what it did not use is lost");
+        assert_eq!(server.done_ns(131, 10), 140, "who comes after a moment has nothing of it");
     }
 
     #[test]

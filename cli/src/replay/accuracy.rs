@@ -8,6 +8,8 @@ use tidegate::control::host_profile_path;
 use crate::failure::Failure;
 use crate::whole_file::WholeFile;
 
+/// Loads that far apart are about alike.
+const LOADS_ALIKE: f64 = 0.2;
 /// An error of the peak that passes.
 pub(super) const NEAR: f64 = 0.1;
 
@@ -15,8 +17,6 @@ pub(super) const NEAR: f64 = 0.1;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Accuracy {
-    /// Replays that were compared.
-    pub(super) replays: usize,
     /// At each load: the mean of the absolute errors, and the share of replays that were within 10 %.
     pub(super) loads: Vec<AtLoad>,
 }
@@ -26,6 +26,8 @@ pub(super) struct Accuracy {
 #[serde(deny_unknown_fields)]
 pub(super) struct AtLoad {
     pub(super) load: f64,
+    /// Replays that were compared.
+    pub(super) replays: usize,
     pub(super) mean_absolute_error: f64,
     pub(super) share_near: f64,
 }
@@ -45,9 +47,9 @@ impl Accuracy {
             let share =
                 |passes: &dyn Fn(&f64) -> bool| here.iter().filter(|e| passes(e)).count() as f64 / here.len() as f64;
             let mean_absolute_error = here.iter().sum::<f64>() / here.len() as f64;
-            AtLoad { load, mean_absolute_error, share_near: share(&|error| *error <= NEAR) }
+            AtLoad { load, replays: here.len(), mean_absolute_error, share_near: share(&|error| *error <= NEAR) }
         };
-        Self { replays: errors.len(), loads: loads.into_iter().map(at).collect() }
+        Self { loads: loads.into_iter().map(at).collect() }
     }
 
     /// Keeps it for simulations to come. Where there is no directory of configuration, nothing is kept.
@@ -62,9 +64,10 @@ impl Accuracy {
         serde_json::from_slice(&std::fs::read(path()?).ok()?).ok()
     }
 
-    /// The errors at the measured load next to `load`.
+    /// The errors at the measured load next to `load`, if there is one about like it.
     pub(super) fn near(&self, load: f64) -> Option<AtLoad> {
-        self.loads.iter().copied().min_by(|a, b| (a.load - load).abs().total_cmp(&(b.load - load).abs()))
+        let off = |at: &AtLoad| (at.load - load).abs();
+        self.loads.iter().copied().filter(|at| off(at) <= LOADS_ALIKE).min_by(|a, b| off(a).total_cmp(&off(b)))
     }
 }
 
@@ -75,9 +78,9 @@ mod tests {
     #[test]
     fn errors_are_told_by_load() {
         let accuracy = Accuracy::of(&[(0.3, -0.5), (0.85, 0.01), (0.3, 0.1), (0.85, -0.03)]);
-        assert_eq!(accuracy.replays, 4);
         let light = accuracy.near(0.2).unwrap();
-        assert_eq!((light.load, light.mean_absolute_error, light.share_near), (0.3, 0.3, 0.5));
+        assert_eq!((light.load, light.replays, light.mean_absolute_error, light.share_near), (0.3, 2, 0.3, 0.5));
+        assert_eq!(accuracy.near(4.0), None);
         assert_eq!(accuracy.near(0.9).unwrap().share_near, 1.0);
     }
 }

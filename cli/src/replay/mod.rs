@@ -33,22 +33,23 @@ const CONTROLLED_NS_MAX: f64 = 86_400e9;
 pub(crate) struct Replay {
     /// Recorded arrivals: NAME.tgtrace, or NAME.csv.gz with the columns t_ns,bytes; with --validate also a directory of these
     trace: PathBuf,
-    /// How the channel is run: adaptive, heuristic, or static:CAP:WAIT, as static:64K:spin_park or static:1M:park. Several
-    /// are run one after the other
+    /// How the channel is run: adaptive, heuristic, or static:CAP:WAIT, as static:64K:spin_park or static:1M:park: CAP a
+    /// power of two from 4K to 1024M, WAIT one of spin, spin_yield, spin_park, spin_park=MICROSECONDS and park. Several are
+    /// run one after the other
     #[arg(long = "policy", value_name = "POLICY", default_value = "adaptive")]
     policies: Vec<Policy>,
     /// Times the recorded speed; without it, such that the replay takes --seconds
-    #[arg(long, conflicts_with = "seconds")]
+    #[arg(long, conflicts_with = "seconds", allow_negative_numbers = true)]
     speed: Option<f64>,
-    /// Length of the replay, seconds
-    #[arg(long, default_value_t = 8.0)]
+    /// Length of the replay, seconds; with both --load and nanoseconds of --service it follows from these
+    #[arg(long, default_value_t = 8.0, allow_negative_numbers = true)]
     seconds: f64,
     /// Mean share of time that the receiver is busy; 0.85 where neither this nor --service is given
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     load: Option<f64>,
     /// The receiver: nanoseconds that it takes for a message, or a file of a millisecond a line at which it can take 1,500
-    /// bytes (gzip if it ends in .gz), played at the same speed
-    #[arg(long, value_name = "NS|FILE")]
+    /// bytes (gzip if it ends in .gz), played at the same speed over and over; with --load, as many bytes as make that load
+    #[arg(long, value_name = "NS|FILE", allow_negative_numbers = true)]
     service: Option<String>,
     /// Compute instead of sending: Lindley's recursion. Ways of waiting make no difference there
     #[arg(long)]

@@ -125,12 +125,12 @@ impl Report {
         match self.runs.iter().find(fixed).map(|run| run.simulator) {
             None => {}
             Some(None) => println!(
-                "\nHow far simulations are from real replays on this machine is not known: `tidegate replay --validate` \
+                "\nHow far simulations are from real replays at such a load on this machine is not known: `tidegate replay --validate` \
                  measures it."
             ),
-            Some(Some(AtLoad { load, mean_absolute_error, share_near })) => println!(
+            Some(Some(AtLoad { load, replays, mean_absolute_error, share_near })) => println!(
                 "\nIn rings that never fill, simulated peak backlogs were off by {:.1} % on average at load {load:.2} on this machine, \
-                 and within 10 % in {:.0} % of replays.",
+                 and within 10 % in {:.0} % of {replays} replays.",
                 mean_absolute_error * 100.0,
                 share_near * 100.0
             ),

@@ -81,7 +81,7 @@ pub(super) fn run(
         }
     }
     drop(bars);
-    Accuracy::of(&pairs.iter().map(|pair| (pair.load, pair.peak_error)).collect::<Vec<_>>()).keep()?;
+    let accuracy = Accuracy::of(&pairs.iter().map(|pair| (pair.load, pair.peak_error)).collect::<Vec<_>>());
     let near = |pair: &Pair| pair.peak_error.abs() <= NEAR;
     let of = |trace: &ArrivalTrace| pairs.iter().filter(|pair| pair.trace == trace.name).all(near);
     let validation = Validation {
@@ -92,7 +92,12 @@ pub(super) fn run(
         mean_absolute_error: pairs.iter().map(|pair| pair.peak_error.abs()).sum::<f64>() / pairs.len().max(1) as f64,
         pairs,
     };
-    if json { print_json(&validation) } else { validation.print() }
+    if json {
+        print_json(&validation)?
+    } else {
+        validation.print()?
+    }
+    accuracy.keep()
 }
 
 impl Validation {

@@ -42,12 +42,12 @@ pub(super) fn run(command: &Export) -> Result<(), Failure> {
     let (count, path) = {
         let samples = &mut samples_of(&mut reader, &command.trace);
         match (&command.parquet, &command.csv) {
-            (Some(path), _) => (whole(path, |file| write_parquet(samples, file, path))?, path),
+            (Some(path), _) => (whole(&command.trace, path, |file| write_parquet(samples, file, path))?, path),
             (None, Some(path)) if path.as_os_str() == "-" => {
                 write_csv(samples, io::stdout().lock(), path)?;
                 return Ok(());
             }
-            (None, Some(path)) => (whole(path, |file| write_csv(samples, file, path))?, path),
+            (None, Some(path)) => (whole(&command.trace, path, |file| write_csv(samples, file, path))?, path),
             (None, None) => return Err(Failure::Usage("one of --parquet and --csv is needed".into())),
         }
     };
@@ -64,8 +64,8 @@ fn samples_of<'a>(
 }
 
 /// Writes a file in one step: nobody finds half of it.
-fn whole<T>(path: &Path, write: impl FnOnce(&File) -> Result<T, Failure>) -> Result<T, Failure> {
-    let output = WholeFile::begin(path)?;
+fn whole<T>(trace: &Path, path: &Path, write: impl FnOnce(&File) -> Result<T, Failure>) -> Result<T, Failure> {
+    let output = WholeFile::begin_of(trace, path)?;
     let written = write(&output.file)?;
     output.finish()?;
     Ok(written)

@@ -43,7 +43,7 @@ pub(super) fn run(command: &Import) -> Result<(), Failure> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let name = name.split('.').next().unwrap_or_default().to_owned();
     let output_path = command.output.clone().unwrap_or_else(|| path.with_file_name(format!("{name}.tgtrace")));
-    let output = WholeFile::begin(&output_path)?;
+    let output = WholeFile::begin_of(path, &output_path)?;
     let header = TraceHeader { channel: name, tick_ns, began_unix_ns: 0 };
     let mut writer = TraceWriter::new(BufWriter::new(&output.file), &header)?;
     let mut events = events.iter().peekable();

@@ -27,6 +27,9 @@ pub(super) struct Before {
     owner: u64,
 }
 
+/// Beside the seat, while the node's state is still that of its use before.
+const TAKING: u64 = 1 << 32;
+
 /// Changes of a node's state by others that one step follows. More than two, by who sleeps and who leaves, are no
 /// protocol's.
 const TRIES: u32 = 3;
@@ -39,10 +42,12 @@ impl LockWords {
         let found = nodes.find(|&node| {
             let taken = &self.nodes[node].owner;
             // Edge `node-freed`, reading end: whoever had it is done with it. Edge `seated`, writing end.
-            taken.load(Relaxed) == 0 && taken.compare_exchange(0, owner, AcqRel, Relaxed).is_ok()
+            taken.load(Relaxed) == 0 && taken.compare_exchange(0, owner | TAKING, AcqRel, Relaxed).is_ok()
         })?;
         // Seen, by edge `enqueued`, by who comes to stand behind.
         self.nodes[found].state.store(WAITING, Relaxed);
+        // Edge `node-taken`, writing end: it says `PASSED` no more.
+        self.nodes[found].owner.store(owner, Release);
         Some(found)
     }
 
@@ -154,8 +159,10 @@ impl LockWords {
     /// participant in the seat `own`, which has them meanwhile.
     pub(crate) fn free_nodes_of(&self, own: u64, mut is_dead: impl FnMut(u64) -> bool) {
         for (number, node) in self.nodes.iter().enumerate() {
-            let owner = node.owner.load(Relaxed);
-            let is_over = owner != 0 && (node.state.load(Acquire) == PASSED || is_dead(owner));
+            // Edge `node-taken`, reading end.
+            let owner = node.owner.load(Acquire);
+            let has_passed = owner & TAKING == 0 && node.state.load(Acquire) == PASSED;
+            let is_over = owner != 0 && (has_passed || is_dead(owner & !TAKING));
             // Edge `node-freed`, both ends: from who had it, to who takes it after us.
             if is_over && node.owner.compare_exchange(owner, own, AcqRel, Relaxed).is_ok() {
                 if node.state.swap(PASSED, AcqRel) == SLEPT_ON {
