@@ -26,15 +26,16 @@ pub(super) type ArmWeights = [[f64; CONTENTION_TERMS]; LOCK_ARMS.len()];
 /// The costs of every situation.
 pub(super) type Cells = BTreeMap<Contention, ArmCosts>;
 
-/// What a critical section has cost, nanoseconds: holding and waiting for the lock, a share of the tail, and CPU time.
+/// What a critical section has cost, nanoseconds: holding the lock and all that comes on top of the work, a share of the tail of
+/// the waits, and CPU time.
 ///
-/// The mean wait and not the median: a lock that lets its owner come back again and again has a median of zero, and says
-/// nothing of those who starve.
+/// The time per lock of every contender and not the median wait: a lock that lets its owner come back again and again has a
+/// median of zero, and says nothing of those who starve. Where CPUs are scarce, waiting for one is in it under every arm.
 pub(super) fn cost_ns(measured: &Measured) -> f64 {
     let hold_ns = f64::from(measured.contention.hold_ns);
     LEAST_NS
         + hold_ns
-        + measured.wait_ns
+        + measured.beyond_work_ns
         + TAIL_WEIGHT * measured.wait_p99_ns
         + CPU_WEIGHT * (hold_ns + measured.cpu_ns)
 }

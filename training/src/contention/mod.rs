@@ -103,7 +103,7 @@ pub fn write_measured(measured: &[Measured], output: impl io::Write) -> Result<(
         let Contention { contenders, cpus, hold_ns, think_ns } = one.contention;
         rows.serialize((
             (one.round, contenders, cpus, hold_ns, think_ns, one.arm),
-            (one.locks, one.wait_ns, one.wait_p99_ns, one.cpu_ns),
+            (one.locks, one.beyond_work_ns, one.wait_p99_ns, one.cpu_ns),
         ))?;
     }
     rows.flush().map_err(csv::Error::from)?;
@@ -117,9 +117,9 @@ pub fn write_measured(measured: &[Measured], output: impl io::Write) -> Result<(
 pub fn read_measured(input: impl io::Read) -> Result<Vec<Measured>, CalibrateError> {
     type Row = ((u32, u32, u32, u32, u32, usize), (u64, f64, f64, f64));
     let of = |row: Row| {
-        let ((round, contenders, cpus, hold_ns, think_ns, arm), (locks, wait_ns, wait_p99_ns, cpu_ns)) = row;
+        let ((round, contenders, cpus, hold_ns, think_ns, arm), (locks, beyond_work_ns, wait_p99_ns, cpu_ns)) = row;
         let contention = Contention { contenders, cpus, hold_ns, think_ns };
-        Measured { round, contention, arm, locks, wait_ns, wait_p99_ns, cpu_ns }
+        Measured { round, contention, arm, locks, beyond_work_ns, wait_p99_ns, cpu_ns }
     };
     let mut reader = csv::Reader::from_reader(input);
     let rows: Result<Vec<Row>, csv::Error> = reader.deserialize().collect();
@@ -127,7 +127,7 @@ pub fn read_measured(input: impl io::Read) -> Result<Vec<Measured>, CalibrateErr
 }
 
 const COLUMNS: [&str; 10] =
-    ["round", "contenders", "cpus", "hold_ns", "think_ns", "arm", "locks", "wait_ns", "wait_p99_ns", "cpu_ns"];
+    ["round", "contenders", "cpus", "hold_ns", "think_ns", "arm", "locks", "beyond_work_ns", "wait_p99_ns", "cpu_ns"];
 
 #[cfg(test)]
 mod tests {
@@ -151,7 +151,7 @@ mod tests {
                     contention,
                     arm,
                     locks: 1000,
-                    wait_ns,
+                    beyond_work_ns: wait_ns,
                     wait_p99_ns: 2.0 * wait_ns,
                     cpu_ns: 0.0,
                 });

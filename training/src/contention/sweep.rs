@@ -51,8 +51,9 @@ pub struct Measured {
     pub arm: usize,
     /// Times that the lock was had.
     pub locks: u64,
-    /// Mean wait, nanoseconds.
-    pub wait_ns: f64,
+    /// Time from one lock to the same contender's next beyond holding it and doing without it, mean, nanoseconds: waits for the
+    /// lock, and for a CPU where there are more contenders than CPUs.
+    pub beyond_work_ns: f64,
     /// The 99th percentile.
     pub wait_p99_ns: f64,
     /// CPU time that a lock took beside holding it and doing without it, nanoseconds.
@@ -118,16 +119,16 @@ fn measure(
     let contend = || {
         let mut waits = Histogram::<u64>::new_with_max(WAIT_NS_MAX, 3).map_err(|_| CalibrateError::NoHistogram)?;
         start.wait();
-        let cpu_before_ns = thread_cpu_ns();
+        let (cpu_before_ns, began) = (thread_cpu_ns(), Instant::now());
         while !stop.load(Ordering::Relaxed) {
-            let began = Instant::now();
+            let wanted = Instant::now();
             let Ok(guard) = mutex.lock() else { return Err(CalibrateError::LockFailed) };
-            waits.saturating_record(began.elapsed().as_nanos() as u64);
+            waits.saturating_record(wanted.elapsed().as_nanos() as u64);
             work(hold);
             drop(guard);
             work(think);
         }
-        Ok((waits, thread_cpu_ns() - cpu_before_ns))
+        Ok((waits, thread_cpu_ns() - cpu_before_ns, began.elapsed().as_nanos() as u64))
     };
     let per_thread: Vec<Result<_, _>> = thread::scope(|scope| {
         let threads: Vec<_> = (0..contenders).map(|_| scope.spawn(contend)).collect();
@@ -137,22 +138,24 @@ fn measure(
         threads.into_iter().map(|thread| thread.join().unwrap_or(Err(CalibrateError::LockFailed))).collect()
     });
     let mut waits = Histogram::<u64>::new_with_max(WAIT_NS_MAX, 3).map_err(|_| CalibrateError::NoHistogram)?;
-    let mut cpu_ns = 0;
+    let (mut cpu_ns, mut elapsed_ns) = (0, 0);
     for of_thread in per_thread {
-        let (its_waits, its_cpu_ns) = of_thread?;
+        let (its_waits, its_cpu_ns, its_elapsed_ns) = of_thread?;
         waits.add(its_waits).map_err(|_| CalibrateError::NoHistogram)?;
         cpu_ns += its_cpu_ns;
+        elapsed_ns += its_elapsed_ns;
     }
     let locks = waits.len();
     let worked_ns = f64::from(contention.hold_ns) + f64::from(contention.think_ns) + pace.clock_ns;
+    let beyond_work = |ns: u64| (ns as f64 / locks.max(1) as f64 - worked_ns).max(0.0);
     Ok(Measured {
         round,
         contention,
         arm,
         locks,
-        wait_ns: (waits.mean() - pace.clock_ns).max(0.0),
+        beyond_work_ns: beyond_work(elapsed_ns),
         wait_p99_ns: (waits.value_at_quantile(0.99) as f64 - pace.clock_ns).max(0.0),
-        cpu_ns: (cpu_ns as f64 / locks.max(1) as f64 - worked_ns).max(0.0),
+        cpu_ns: beyond_work(cpu_ns),
     })
 }
 
