@@ -8,13 +8,14 @@ use parking_lot::Mutex;
 
 use crate::failure::Failure;
 
-/// Files under way in this process.
-static UNDER_WAY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+/// Files under way in this process, and the directories that were made for them.
+static UNDER_WAY: Mutex<Vec<(PathBuf, Option<PathBuf>)>> = Mutex::new(Vec::new());
 
 /// Removes what is under way, as an interrupt ends the process.
 pub(crate) fn remove_all_under_way() {
-    for partial in UNDER_WAY.lock().drain(..) {
+    for (partial, made) in UNDER_WAY.lock().drain(..) {
         let _it_may_be_gone = std::fs::remove_file(partial);
+        let _others_may_have_put_something_there = made.map(std::fs::remove_dir);
     }
 }
 
@@ -51,7 +52,7 @@ impl WholeFile {
         }
         let partial = path_linked.with_added_extension(format!("{}.partial", std::process::id()));
         let file = File::create(&partial).map_err(failed)?;
-        UNDER_WAY.lock().push(partial.clone());
+        UNDER_WAY.lock().push((partial.clone(), made.clone()));
         Ok(Self { path: path_linked, partial: Some(partial), made, file })
     }
 
@@ -83,7 +84,7 @@ impl Drop for WholeFile {
     fn drop(&mut self) {
         if let Some(partial) = &self.partial {
             let _it_may_have_its_place = std::fs::remove_file(partial);
-            UNDER_WAY.lock().retain(|other| other != partial);
+            UNDER_WAY.lock().retain(|(other, _)| other != partial);
         }
         if let Some(made) = &self.made {
             let _others_may_have_put_something_there = std::fs::remove_dir(made);

@@ -204,7 +204,7 @@ fn a_recording_ends_when_its_endpoints_were_killed() {
 #[test]
 fn an_interrupt_ends_what_only_computes_and_leaves_no_file() {
     let directory = tempfile::tempdir().unwrap();
-    let mut calibrate = command(directory.path(), &["calibrate", "-o", "host.json", "--window-ms", "10000"])
+    let mut calibrate = command(directory.path(), &["calibrate", "-o", "made/host.json", "--window-ms", "10000"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
