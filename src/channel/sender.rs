@@ -118,7 +118,7 @@ impl Sender {
         let room = match self.try_reserve(len) {
             Ok(room) => room,
             Err(error) => {
-                self.count_rejected(error);
+                self.count_rejected(len, error);
                 return Err(error);
             }
         };
@@ -203,15 +203,17 @@ impl Sender {
     }
 
     #[cold]
-    fn count_rejected(&mut self, error: TrySendError) {
+    fn count_rejected(&mut self, len: usize, error: TrySendError) {
         self.free_spare();
         if error == TrySendError::Full {
             // Nobody else may look, if no endpoint ever waits.
             if is_peer_check_due(&mut self.peers_checked_ns) {
                 self.core.find_dead_peers_of_senders();
             }
-            let rejected = &self.lane.shape.rejected;
-            rejected.store(rejected.load(Relaxed).wrapping_add(1), Relaxed);
+            let shape = &self.lane.shape;
+            for (count, more) in [(&shape.rejected, 1), (&shape.rejected_bytes, len as u64)] {
+                count.store(count.load(Relaxed).wrapping_add(more), Relaxed);
+            }
         }
     }
 

@@ -51,6 +51,8 @@ pub struct LaneView {
     pub epoch: u64,
     /// Calls of `try_send` and `try_claim` refused for want of room.
     pub rejected: u64,
+    /// Payload bytes of these.
+    pub rejected_bytes: u64,
     /// Messages that the sender has dropped to make room; where each receiver gets all, summed over the receivers.
     pub dropped: u64,
     /// The sender's waits for room.
@@ -178,6 +180,7 @@ fn lane_view(core: &Core, lane: usize, at_ns: u64) -> Option<LaneView> {
         ring_bytes: if sent.class == 0 { 0 } else { 1 << sent.class.min(crate::shm::header::CLASS_CEILING as u8) },
         epoch: words.shape.epoch.load(Relaxed),
         rejected: words.shape.rejected.load(Relaxed),
+        rejected_bytes: words.shape.rejected_bytes.load(Relaxed),
         dropped: words.taking.dropped.load(Relaxed).wrapping_add(lapped::missed(&words)),
         sender_waits: waits(&*core.sender_wait(lane).ok()?, at_ns),
     })

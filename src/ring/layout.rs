@@ -116,6 +116,8 @@ pub(crate) struct Shape {
     pub(crate) epoch: AtomicU64,
     /// Sends refused for want of room. Written by the producer.
     pub(crate) rejected: AtomicU64,
+    /// Payload bytes of these. Written by the producer.
+    pub(crate) rejected_bytes: AtomicU64,
 }
 
 /// What is known of the ring of one class.
@@ -205,7 +207,15 @@ impl Lane {
                 dropped: word(),
                 alone_messages: word(),
             },
-            shape: Shape { offer: word(), owner: word(), died: word(), sole: word(), epoch: word(), rejected: word() },
+            shape: Shape {
+                offer: word(),
+                owner: word(),
+                died: word(),
+                sole: word(),
+                epoch: word(),
+                rejected: word(),
+                rejected_bytes: word(),
+            },
             rings: std::array::from_fn(|_| RingSlot { state: word(), start: word() }),
         };
         Self::new(Shared::new(words), Shared::new(std::array::from_fn(|_| side())))

@@ -2,6 +2,7 @@
 //!
 //! Nothing here touches the data path: endpoints write the positions anyway, and the counters on slow paths only.
 
+mod machine;
 mod recorder;
 mod sample;
 mod trace;

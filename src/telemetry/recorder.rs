@@ -9,6 +9,9 @@ use crate::telemetry::{Sample, Sampler, TraceError, TraceHeader, TraceWriter};
 /// How often what was recorded is handed on to the file: what a crash of the recorder can lose.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
 
+/// Looks at the backlog in a tick.
+const LOOKS: u32 = 4;
+
 /// A channel could not be recorded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -57,7 +60,11 @@ pub fn record(
     let mut due = Instant::now() + tick;
     let mut flushed = Instant::now();
     loop {
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        for look in (0..LOOKS).rev() {
+            let at = due.checked_sub(tick / LOOKS * look).unwrap_or(due);
+            std::thread::sleep(at.saturating_duration_since(Instant::now()));
+            sampler.look();
+        }
         let sample = sampler.sample();
         writer.append(&sample)?;
         recorded.samples += 1;

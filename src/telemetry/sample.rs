@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::WaitStrategy;
 use crate::channel::{Channel, ChannelView, WaitView};
 use crate::sync::wait::WAIT_BUCKETS;
+use crate::telemetry::machine::machine;
 
 /// What happened in a channel between two looks at it. Bytes are ring bytes: headers, payload and padding.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -25,6 +26,10 @@ pub struct Sample {
     pub backlog_bytes: u64,
     /// The same in the lane where it is largest.
     pub backlog_bytes_max: u64,
+    /// The least of [`Sample::backlog_bytes`] at any look in the tick, its beginning and its end among them.
+    pub backlog_bytes_least: u64,
+    /// The most.
+    pub backlog_bytes_most: u64,
     /// Bytes of the rings of all attached senders, at the tick's end.
     pub ring_bytes: u64,
     /// Attached senders, at the tick's end.
@@ -33,6 +38,8 @@ pub struct Sample {
     pub epochs: u64,
     /// Sends refused for want of room.
     pub rejected: u64,
+    /// Payload bytes of these.
+    pub rejected_bytes: u64,
     /// Waits for room that outlasted a first burst of polls: stalls.
     pub stalls: u64,
     /// Nanoseconds that senders waited for room, summed over senders.
@@ -52,6 +59,10 @@ pub struct Sample {
     pub blocked_p99_ns: u64,
     /// The same of the receiver's waits for messages.
     pub idle_p99_ns: u64,
+    /// Threads of the whole machine that ran or could, up to 100 ms ago; 0 if that is not known.
+    pub runnable: u32,
+    /// Context switches of the whole machine since it was started, up to 100 ms ago; 0 if that is not known.
+    pub context_switches: u64,
     /// Wait strategy in force at the tick's end.
     pub strategy: WaitStrategy,
 }
@@ -61,18 +72,34 @@ pub struct Sample {
 pub struct Sampler {
     channel: Channel,
     previous: ChannelView,
+    /// Least and most backlog of the looks in this tick.
+    backlogs: (u64, u64),
 }
 
 impl Sampler {
     /// Starts a first tick now.
     pub fn new(channel: &Channel) -> Self {
-        Self { channel: channel.clone(), previous: channel.view() }
+        let previous = channel.view();
+        let backlog = previous.backlog_bytes();
+        Self { channel: channel.clone(), previous, backlogs: (backlog, backlog) }
+    }
+
+    /// Looks at the backlog within the tick, so that the sample knows how far it went up and down.
+    pub fn look(&mut self) {
+        let backlog = self.channel.view().backlog_bytes();
+        self.backlogs = (self.backlogs.0.min(backlog), self.backlogs.1.max(backlog));
     }
 
     /// Ends the tick and starts the next.
     pub fn sample(&mut self) -> Sample {
         let view = self.channel.view();
-        let sample = between(&self.previous, &view);
+        let now = view.backlog_bytes();
+        let sample = Sample {
+            backlog_bytes_least: self.backlogs.0.min(now),
+            backlog_bytes_most: self.backlogs.1.max(now),
+            ..between(&self.previous, &view)
+        };
+        self.backlogs = (now, now);
         self.previous = view;
         sample
     }
@@ -83,6 +110,7 @@ fn between(earlier: &ChannelView, later: &ChannelView) -> Sample {
     let lanes = |count: fn(&crate::channel::LaneView) -> u64| {
         grown(&|view: &ChannelView| view.lanes.iter().map(count).fold(0, u64::wrapping_add))
     };
+    let machine = machine();
     let receiver = |count: fn(&WaitView) -> u64| grown(&|view: &ChannelView| count(&view.receiver_waits));
     Sample {
         at_ns: later.at_ns,
@@ -93,10 +121,13 @@ fn between(earlier: &ChannelView, later: &ChannelView) -> Sample {
         departed_bytes: lanes(|lane| lane.received_bytes),
         backlog_bytes: later.backlog_bytes(),
         backlog_bytes_max: later.lanes.iter().map(|lane| lane.backlog_bytes()).max().unwrap_or(0),
+        backlog_bytes_least: later.backlog_bytes(),
+        backlog_bytes_most: later.backlog_bytes(),
         ring_bytes: later.ring_bytes(),
         senders: later.lanes.iter().filter(|lane| lane.sender_pid.is_some()).count() as u32,
         epochs: lanes(|lane| lane.epoch),
         rejected: lanes(|lane| lane.rejected),
+        rejected_bytes: lanes(|lane| lane.rejected_bytes),
         stalls: lanes(|lane| lane.sender_waits.waits),
         blocked_ns: lanes(|lane| lane.sender_waits.wait_ns),
         idles: receiver(|waits| waits.waits),
@@ -109,6 +140,8 @@ fn between(earlier: &ChannelView, later: &ChannelView) -> Sample {
             let of = |view: &ChannelView| view.receiver_waits.histogram[bucket];
             of(later).saturating_sub(of(earlier))
         }),
+        runnable: machine.runnable,
+        context_switches: machine.context_switches,
         strategy: later.strategy,
     }
 }
@@ -152,10 +185,18 @@ mod tests {
         assert_eq!((sample.departed_messages, sample.departed_bytes), (1, 16));
         assert_eq!((sample.backlog_bytes, sample.backlog_bytes_max), (48, 48));
         assert_eq!((sample.ring_bytes, sample.senders), (1 << 16, 1));
+        assert_eq!((sample.backlog_bytes_least, sample.backlog_bytes_most), (16, 48));
+        sender.send(&[0; 8]).unwrap();
+        sampler.look();
+        (0..4).for_each(|_| drop(receiver.recv().unwrap()));
+        sampler.look();
+        (0..3).for_each(|_| sender.send(&[0; 8]).unwrap());
+        let up_and_down = sampler.sample();
+        assert_eq!((up_and_down.backlog_bytes_least, up_and_down.backlog_bytes_most), (0, 64));
         let quiet = sampler.sample();
         assert_eq!((quiet.arrived_messages, quiet.departed_messages), (0, 0));
         assert_eq!(quiet.backlog_bytes, 48);
-        assert_eq!(sample.at_ns + quiet.tick_ns, quiet.at_ns);
+        assert_eq!(up_and_down.at_ns + quiet.tick_ns, quiet.at_ns);
     }
 
     #[test]
@@ -167,7 +208,7 @@ mod tests {
         let timeout = std::time::Duration::from_millis(2);
         assert!(sender.send_timeout(&[0; 1000], timeout).is_err());
         let sample = sampler.sample();
-        assert_eq!((sample.rejected, sample.stalls), (1, 1));
+        assert_eq!((sample.rejected, sample.rejected_bytes, sample.stalls), (1, 1000, 1));
         assert!(sample.blocked_ns >= 2_000_000, "{sample:?}");
         assert!(sample.blocked_p99_ns >= 1 << 21 && sample.blocked_p99_ns.is_power_of_two(), "{sample:?}");
         assert_eq!((sample.idle_p99_ns, sample.waiting), (0, 0));
