@@ -383,11 +383,10 @@ impl Consumer {
 
     #[inline]
     fn publish(&self) {
-        let own = side(&self.lane, self.seat);
-        // Before the position: whoever moves a position that is not held counts on from this.
-        own.messages.store(self.messages, Relaxed);
         // Edges `released` and `passed`, writing end.
+        let own = side(&self.lane, self.seat);
         own.cursor.store(self.cursor(), Release);
+        own.messages.store(self.messages, Relaxed);
         step("release.published");
     }
 }
