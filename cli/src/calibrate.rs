@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use comfy_table::presets::ASCII_MARKDOWN;
-use comfy_table::{CellAlignment, Table};
 use tidegate::control::host_profile_path;
 use tidegate::model::{HostProfile, ProfiledMachine, Standing};
 use tidegate_training::contention::{CalibrateError, SweepParams, profile, read_measured, sweep, write_measured};
 
 use crate::failure::Failure;
 use crate::progress::Bars;
+use crate::table::aligned;
 use crate::whole_file::WholeFile;
 
 /// `tidegate calibrate`.
@@ -88,9 +87,7 @@ fn print(profile: &HostProfile) {
          in pairs of contenders and hold\nthat it was not fitted to; `repeated` is the best of the even rounds in the odd ones: \
          what chance alone costs.\n"
     );
-    let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN).set_header(["chosen by", "over best", "95 % interval"]);
-    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    let mut table = aligned(&["chosen by", "over best", "95 % interval"]);
     for score in &profile.held_out {
         let [low, high] = score.interval;
         table.add_row([score.chooser.clone(), format!("{:.3}", score.over_best), format!("{low:.3} to {high:.3}")]);

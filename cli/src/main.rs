@@ -5,12 +5,14 @@ mod demo;
 mod doctor;
 mod failure;
 mod host;
+mod mean;
 mod message;
 mod models;
 mod progress;
 mod record;
 mod replay;
 mod report;
+mod table;
 mod tally;
 mod trace;
 mod whole_file;
@@ -69,11 +71,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// What an interrupt sets for commands that look at it, since they end others before they end; the others it ends.
+/// What an interrupt sets for commands that look at it, since they end others before they end; the
+/// others it ends.
 fn interrupts(command: &Command) -> Result<Arc<AtomicBool>, Failure> {
     const SIGNALS: [i32; 2] = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
     let failed = |error: std::io::Error| Failure::Environment(format!("cannot handle signals: {error}"));
     let interrupted = Arc::new(AtomicBool::new(false));
+    if matches!(command, Command::DemoChild(_) | Command::ReplayChild(_)) {
+        // Signals keep their default there: the parent decides what an interrupt means.
+        return Ok(interrupted);
+    }
     if matches!(command, Command::Demo(_) | Command::Record(_)) || matches!(command, Command::Replay(r) if r.is_live())
     {
         for signal in SIGNALS {
@@ -96,13 +103,6 @@ fn interrupts(command: &Command) -> Result<Arc<AtomicBool>, Failure> {
 }
 
 fn run(command: Command) -> Result<(), Failure> {
-    if let Command::DemoChild(command) = &command {
-        // Signals keep their default there: the parent decides what an interrupt means.
-        return demo::run_child(command);
-    }
-    if let Command::ReplayChild(command) = &command {
-        return replay::run_child(command);
-    }
     let interrupted = interrupts(&command)?;
     match command {
         Command::Demo(command) => demo::run(&command, &interrupted),

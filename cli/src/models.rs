@@ -173,10 +173,15 @@ pub(crate) fn read_model(path: &Path) -> Result<tidegate::model::OverflowModel, 
 /// The traces, with a word about each that is not whole.
 fn read(directory: &Path) -> Result<Vec<ArrivalTrace>, Failure> {
     let traces = read_directory(directory)?;
-    for trace in traces.iter().filter(|trace| trace.is_cut_short) {
+    traces.iter().for_each(say_if_cut);
+    Ok(traces)
+}
+
+/// Says so of a trace that is not whole.
+pub(crate) fn say_if_cut(trace: &ArrivalTrace) {
+    if trace.is_cut_short {
         eprintln!("{} ends inside a frame, as after a crash of its recorder: used up to there", trace.name);
     }
-    Ok(traces)
 }
 
 fn print_table(evaluation: &Evaluation) {

@@ -4,12 +4,25 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+
+/// From the last child being ready to the first message.
+pub(crate) const START_DELAY: Duration = Duration::from_millis(50);
+/// Between two looks at the channel and the children.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// What a child that sends did.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Sent {
+    pub(crate) messages: u64,
+    pub(crate) cpu_ns: u64,
+}
 
 /// A child process, killed when dropped before it has ended.
 pub(crate) struct Worker {

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use tidegate::Channel;
@@ -15,6 +15,17 @@ fn command(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
     command.args(arguments).current_dir(directory).env("TIDEGATE_DIR", directory.join("channels"));
     command
+}
+
+fn start_quietly(directory: &Path, arguments: &[&str]) -> Child {
+    command(directory, arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Interrupts a command, which must say so by its exit code.
+fn interrupt(command: &mut Child) {
+    let pid = rustix::process::Pid::from_child(command);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(command.wait().unwrap().code(), Some(130));
 }
 
 /// Runs a command that must fail with `code` and one line that holds `hint`, and leave nothing behind.
@@ -103,19 +114,13 @@ fn a_short_demo_delivers_every_message_under_every_policy() {
 #[test]
 fn an_interrupt_ends_the_children_and_removes_the_segments() {
     let directory = tempfile::tempdir().unwrap();
-    let mut demo = command(directory.path(), &["demo", "--port", "0", "--seconds", "60"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut demo = start_quietly(directory.path(), &["demo", "--port", "0", "--seconds", "60"]);
     let channels = directory.path().join("channels");
     // The channel has a name from its creation on; children may have started or not.
     while std::fs::read_dir(&channels).map_or(0, Iterator::count) == 0 {
         std::thread::sleep(Duration::from_millis(10));
     }
-    let pid = rustix::process::Pid::from_child(&demo);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    assert_eq!(demo.wait().unwrap().code(), Some(130));
+    interrupt(&mut demo);
     assert_eq!(files(directory.path()), Vec::<String>::new());
     let id = demo.id().to_string();
     let orphans = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
@@ -167,11 +172,7 @@ fn a_model_is_written_where_it_can_be_judged_again() {
 #[test]
 fn a_recording_ends_when_its_endpoints_were_killed() {
     let directory = tempfile::tempdir().unwrap();
-    let mut demo = command(directory.path(), &["demo", "--port", "0", "--seconds", "60"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut demo = start_quietly(directory.path(), &["demo", "--port", "0", "--seconds", "60"]);
     let name = format!("demo-{}-adaptive", demo.id());
     let children = || {
         let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
@@ -205,17 +206,11 @@ fn a_recording_ends_when_its_endpoints_were_killed() {
 #[test]
 fn an_interrupt_ends_what_only_computes_and_leaves_no_file() {
     let directory = tempfile::tempdir().unwrap();
-    let mut calibrate = command(directory.path(), &["calibrate", "-o", "made/host.json", "--window-ms", "10000"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut calibrate = start_quietly(directory.path(), &["calibrate", "-o", "made/host.json", "--window-ms", "10000"]);
     while files(directory.path()).is_empty() {
         std::thread::sleep(Duration::from_millis(10));
     }
-    let pid = rustix::process::Pid::from_child(&calibrate);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    assert_eq!(calibrate.wait().unwrap().code(), Some(130));
+    interrupt(&mut calibrate);
     assert_eq!(files(directory.path()), Vec::<String>::new());
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::forecast::PARTS_MAX;
-use crate::model::sealed::{FILE_BYTES_MAX, checksum_of, read, text_of};
+use crate::model::sealed::{FILE_BYTES_MAX, checksum_of, read, same, text_of};
 use crate::model::{EXCEEDANCE_LEVELS, FEATURE_NAMES, FEATURES, OverflowModel, TICK_NS, feature_schema};
 
 /// Version of the file format that this build reads and writes.
@@ -183,10 +183,6 @@ impl ModelFile {
     /// # Errors
     /// Another format, feature schema, tick or checksum, or a number out of its range.
     pub fn check(self) -> Result<OverflowModel, ModelError> {
-        let same = |field, found: &dyn ToString, expected: &dyn ToString| {
-            let (found, expected) = (found.to_string(), expected.to_string());
-            if found == expected { Ok(()) } else { Err(ModelError::Mismatch { field, found, expected }) }
-        };
         same("format version", &self.format_version, &FORMAT_VERSION)?;
         same("feature schema", &self.feature_schema, &schema())?;
         same("tick, ns,", &self.tick_ns, &TICK_NS)?;

@@ -32,7 +32,23 @@ pub const CONTENTION_TERMS: usize = 21;
 /// Time that a lock changes hands in, nanoseconds: what is added to a hold so that the logarithm of none is finite.
 const HANDOVER_NS: f64 = 100.0;
 
+/// Weights of [`Contention::terms`], of one linear model.
+pub type ArmWeights = [f64; CONTENTION_TERMS];
+/// A figure of each of [`LOCK_ARMS`].
+pub type ArmCosts = [f64; LOCK_ARMS.len()];
+
+/// Number of the arm that costs least; of equals the first.
+pub fn cheapest(costs: &ArmCosts) -> usize {
+    (0..costs.len()).min_by(|&a, &b| costs[a].total_cmp(&costs[b])).unwrap_or(0)
+}
+
 impl Contention {
+    /// What a linear model for each arm predicts: the logarithm of its cost.
+    pub fn log_costs(&self, weights: &[ArmWeights; LOCK_ARMS.len()]) -> ArmCosts {
+        let terms = self.terms();
+        weights.each_ref().map(|of_arm| of_arm.iter().zip(&terms).map(|(weight, term)| weight * term).sum())
+    }
+
     /// What a linear model of the logarithm of the cost is made of: the situation's logarithms, their squares and products.
     pub fn terms(&self) -> [f64; CONTENTION_TERMS] {
         let contenders = f64::from(self.contenders.max(1));

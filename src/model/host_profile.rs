@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::LockStrategy;
 use crate::model::artifact::{ModelError, Standing};
-use crate::model::contention::{CONTENTION_TERMS, Contention, LOCK_ARMS};
-use crate::model::sealed::{checksum_of, read, text_of};
+use crate::model::contention::{ArmCosts, ArmWeights, CONTENTION_TERMS, Contention, LOCK_ARMS, cheapest};
+use crate::model::sealed::{checksum_of, read, same, text_of};
 
 /// Version of the file format that this build reads and writes.
 pub const PROFILE_VERSION: u32 = 1;
@@ -77,7 +77,7 @@ pub struct ChoiceScore {
 #[derive(Debug, Clone)]
 pub struct ContentionModel {
     profile: HostProfile,
-    weights: Vec<[f64; CONTENTION_TERMS]>,
+    weights: [ArmWeights; LOCK_ARMS.len()],
     default_arm: usize,
 }
 
@@ -87,7 +87,7 @@ pub struct LockChoice {
     /// The cheapest; of a model that is not proven, the one that costs least on average.
     pub strategy: LockStrategy,
     /// Predicted cost of each of [`LOCK_ARMS`], nanoseconds a critical section.
-    pub costs_ns: [f64; LOCK_ARMS.len()],
+    pub costs_ns: ArmCosts,
 }
 
 impl HostProfile {
@@ -114,27 +114,19 @@ impl HostProfile {
     /// # Errors
     /// Another format or checksum, other arms, or a number out of its range.
     pub fn check(self) -> Result<ContentionModel, ModelError> {
-        let same = |field, found: &dyn ToString, expected: &dyn ToString| {
-            let (found, expected) = (found.to_string(), expected.to_string());
-            if found == expected { Ok(()) } else { Err(ModelError::Mismatch { field, found, expected }) }
-        };
         same("format version", &self.format_version, &PROFILE_VERSION)?;
         if self.checksum != self.content_checksum() {
             return Err(ModelError::Rewritten);
         }
         same("number of arms", &self.arms.len(), &LOCK_ARMS.len())?;
-        let mut weights = Vec::new();
-        for (arm, strategy) in self.arms.iter().zip(LOCK_ARMS) {
+        let mut weights = [[0.0; CONTENTION_TERMS]; LOCK_ARMS.len()];
+        for ((arm, strategy), of_arm) in self.arms.iter().zip(LOCK_ARMS).zip(&mut weights) {
             same("arm", &arm.strategy, &strategy)?;
-            let found = arm.weights.len();
-            let of_arm: [f64; CONTENTION_TERMS] = arm.weights.as_slice().try_into().map_err(|_| {
-                let (found, expected) = (found.to_string(), CONTENTION_TERMS.to_string());
-                ModelError::Mismatch { field: "number of weights", found, expected }
-            })?;
-            if let Some(&value) = of_arm.iter().find(|weight| weight.abs() > WEIGHT_MAX || weight.is_nan()) {
+            same("number of weights", &arm.weights.len(), &CONTENTION_TERMS)?;
+            if let Some(&value) = arm.weights.iter().find(|weight| weight.abs() > WEIGHT_MAX || weight.is_nan()) {
                 return Err(ModelError::Absurd { field: format!("weight of {strategy}"), value });
             }
-            weights.push(of_arm);
+            of_arm.copy_from_slice(&arm.weights);
         }
         let Some(default_arm) = LOCK_ARMS.iter().position(|arm| *arm == self.default_strategy) else {
             let (found, expected) = (self.default_strategy.to_string(), "one of the arms".into());
@@ -164,18 +156,14 @@ impl ContentionModel {
     /// Predicts the cost of every way of waiting, and picks the cheapest. Allocates nothing.
     pub fn choose(&self, contention: &Contention) -> LockChoice {
         let most = &self.profile.measured_max;
-        let terms = Contention {
+        let logs = Contention {
             contenders: contention.contenders.min(most.contenders),
             cpus: contention.cpus,
             hold_ns: contention.hold_ns.min(most.hold_ns),
             think_ns: contention.think_ns.min(most.think_ns),
         }
-        .terms();
-        let log_cost =
-            |arm: usize| terms.iter().zip(&self.weights[arm]).map(|(term, weight)| term * weight).sum::<f64>();
-        let logs: [f64; LOCK_ARMS.len()] = std::array::from_fn(log_cost);
-        let cheapest = (0..LOCK_ARMS.len()).min_by(|&a, &b| logs[a].total_cmp(&logs[b])).unwrap_or(0);
-        let chosen = if self.profile.standing == Standing::Proven { cheapest } else { self.default_arm };
+        .log_costs(&self.weights);
+        let chosen = if self.profile.standing == Standing::Proven { cheapest(&logs) } else { self.default_arm };
         LockChoice { strategy: LOCK_ARMS[chosen], costs_ns: logs.map(f64::exp) }
     }
 

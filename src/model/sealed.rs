@@ -19,6 +19,12 @@ pub(super) fn checksum_of(content: &impl Serialize) -> u32 {
     crc32fast::hash(serde_json::to_string(content).unwrap_or_default().as_bytes())
 }
 
+/// Whether a field is what this build needs.
+pub(super) fn same(field: &'static str, found: &dyn ToString, expected: &dyn ToString) -> Result<(), ModelError> {
+    let (found, expected) = (found.to_string(), expected.to_string());
+    if found == expected { Ok(()) } else { Err(ModelError::Mismatch { field, found, expected }) }
+}
+
 /// Makes a model of a file's text by `check`, which says what is wrong before it is said that it was not written like this:
 /// what reads the same but is not the same, `1E3` for `1e3` say, was still changed by something.
 pub(super) fn read<F: Serialize + DeserializeOwned, M>(

@@ -128,6 +128,11 @@ impl ParticipantTable {
         (word != 0).then_some(Occupant { pid: word as u32, word })
     }
 
+    /// The participant known by `word`, if it is in its slot.
+    fn seated(&self, word: u64) -> Option<Occupant> {
+        self.occupant(slot_of(word)).filter(|occupant| occupant.word == word)
+    }
+
     /// Whether the occupant is provably dead.
     pub(crate) fn is_dead(&self, slot: usize, occupant: Occupant) -> Result<bool, ShmError> {
         self.check_not_forked()?;
@@ -156,26 +161,23 @@ impl ParticipantTable {
 
     /// Whether the participant known by `word` is provably dead; one that is not in its slot is. A dead one is evicted.
     pub(crate) fn sweep(&self, word: u64) -> Result<bool, ShmError> {
-        let slot = slot_of(word);
-        let Some(occupant) = self.occupant(slot).filter(|occupant| occupant.word == word) else { return Ok(true) };
+        let Some(occupant) = self.seated(word) else { return Ok(true) };
         // One that goes meanwhile, in good order or evicted by another, is not called dead by this look.
-        let dead = self.is_dead(slot, occupant)?;
+        let dead = self.is_dead(slot_of(word), occupant)?;
         if dead {
-            self.evict(slot, occupant);
+            self.evict(slot_of(word), occupant);
         }
         Ok(dead)
     }
 
     /// Whether the participant known by `word` is in its slot: neither has it left, nor was it found dead.
     pub(crate) fn is_present(&self, word: u64) -> bool {
-        self.occupant(slot_of(word)).is_some_and(|occupant| occupant.word == word)
+        self.seated(word).is_some()
     }
 
     /// Whether the participant known by `word` is in its slot and not proven dead. Changes nothing.
     pub(crate) fn lives(&self, word: u64) -> bool {
-        let slot = slot_of(word);
-        let occupant = self.occupant(slot).filter(|occupant| occupant.word == word);
-        occupant.is_some_and(|occupant| !self.is_dead(slot, occupant).unwrap_or(false))
+        self.seated(word).is_some_and(|occupant| !self.is_dead(slot_of(word), occupant).unwrap_or(false))
     }
 
     /// As [`ParticipantTable::sweep`], of the participant in that seat ([`Membership::seat`]), for whom the kernel would not

@@ -33,6 +33,12 @@ pub enum WaitStrategy {
     Park,
 }
 
+impl Default for WaitStrategy {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 impl WaitStrategy {
     /// Spinning for 40 us, a little more than a wake-up through the kernel costs, then sleeping: at most twice the
     /// cost of the better choice, whichever it is (Karlin et al., "Competitive randomized algorithms", 1990).

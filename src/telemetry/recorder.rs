@@ -9,7 +9,7 @@ use crate::telemetry::{Sample, Sampler, TraceError, TraceHeader, TraceWriter};
 /// How often what was recorded is handed on to the file: what a crash of the recorder can lose.
 const FLUSH_EVERY: Duration = Duration::from_millis(500);
 
-/// Looks at the backlog in a tick.
+/// Looks at the backlog in a tick, the sample at its end among them.
 const LOOKS: u32 = 4;
 
 /// A channel could not be recorded.
@@ -60,11 +60,12 @@ pub fn record(
     let mut due = Instant::now() + tick;
     let mut flushed = Instant::now();
     loop {
-        for look in (0..LOOKS).rev() {
-            let at = due.checked_sub(tick / LOOKS * look).unwrap_or(due);
+        for left in (1..LOOKS).rev() {
+            let at = due.checked_sub(tick / LOOKS * left).unwrap_or(due);
             std::thread::sleep(at.saturating_duration_since(Instant::now()));
             sampler.look();
         }
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
         let sample = sampler.sample();
         writer.append(&sample)?;
         recorded.samples += 1;

@@ -8,7 +8,7 @@ use crate::sync::wait::WAIT_BUCKETS;
 use crate::telemetry::machine::machine;
 
 /// What happened in a channel between two looks at it. Bytes are ring bytes: headers, payload and padding.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// End of the tick, nanoseconds on CLOCK_MONOTONIC.
     pub at_ns: u64,
@@ -93,24 +93,19 @@ impl Sampler {
     /// Ends the tick and starts the next.
     pub fn sample(&mut self) -> Sample {
         let view = self.channel.view();
-        let now = view.backlog_bytes();
-        let sample = Sample {
-            backlog_bytes_least: self.backlogs.0.min(now),
-            backlog_bytes_most: self.backlogs.1.max(now),
-            ..between(&self.previous, &view)
-        };
-        self.backlogs = (now, now);
+        let sample = between(&self.previous, &view, self.backlogs);
+        self.backlogs = (sample.backlog_bytes, sample.backlog_bytes);
         self.previous = view;
         sample
     }
 }
 
-fn between(earlier: &ChannelView, later: &ChannelView) -> Sample {
+fn between(earlier: &ChannelView, later: &ChannelView, (least, most): (u64, u64)) -> Sample {
     let grown = |count: &dyn Fn(&ChannelView) -> u64| count(later).saturating_sub(count(earlier));
     let lanes = |count: fn(&crate::channel::LaneView) -> u64| {
         grown(&|view: &ChannelView| view.lanes.iter().map(count).fold(0, u64::wrapping_add))
     };
-    let machine = machine();
+    let (machine, backlog_bytes) = (machine(), later.backlog_bytes());
     let receiver = |count: fn(&WaitView) -> u64| grown(&|view: &ChannelView| count(&view.receiver_waits));
     Sample {
         at_ns: later.at_ns,
@@ -119,10 +114,10 @@ fn between(earlier: &ChannelView, later: &ChannelView) -> Sample {
         arrived_bytes: lanes(|lane| lane.sent_bytes),
         departed_messages: lanes(|lane| lane.received_messages),
         departed_bytes: lanes(|lane| lane.received_bytes),
-        backlog_bytes: later.backlog_bytes(),
+        backlog_bytes,
         backlog_bytes_max: later.lanes.iter().map(|lane| lane.backlog_bytes()).max().unwrap_or(0),
-        backlog_bytes_least: later.backlog_bytes(),
-        backlog_bytes_most: later.backlog_bytes(),
+        backlog_bytes_least: least.min(backlog_bytes),
+        backlog_bytes_most: most.max(backlog_bytes),
         ring_bytes: later.ring_bytes(),
         senders: later.lanes.iter().filter(|lane| lane.sender_pid.is_some()).count() as u32,
         epochs: lanes(|lane| lane.epoch),

@@ -208,23 +208,12 @@ mod tests {
             backlog_bytes_max: 100,
             ring_bytes: 1 << 16,
             senders: 1,
-            epochs: 0,
-            rejected: 0,
             stalls: 1,
             blocked_ns: 5,
             idles: 1,
             idle_ns: 7,
-            parks: 0,
-            wakes: 0,
-            backlog_bytes_least: 0,
-            backlog_bytes_most: 0,
-            rejected_bytes: 0,
-            runnable: 0,
-            context_switches: 0,
-            waiting: 0,
-            blocked_p99_ns: 0,
-            idle_p99_ns: 0,
             strategy: WaitStrategy::SpinPark { budget_ns: 40_000 },
+            ..Sample::default()
         }
     }
 

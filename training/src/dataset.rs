@@ -152,6 +152,16 @@ pub fn parse_trace(name: &str, packed: &[u8]) -> Result<ArrivalTrace, String> {
     })
 }
 
+/// Opens a file to read, unpacked if its name ends in `.gz`.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn open_unpacked(path: &Path) -> io::Result<Box<dyn io::Read>> {
+    let file = std::fs::File::open(path)?;
+    let is_packed = path.extension().is_some_and(|extension| extension == "gz");
+    Ok(if is_packed { Box::new(GzDecoder::new(file)) } else { Box::new(file) })
+}
+
 /// Reads the rows of a trace, already unpacked.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ pub mod series;
 pub mod simulate;
 pub mod workload;
 
-pub use dataset::{ArrivalTrace, DatasetError, read_directory, read_events, read_trace};
+pub use dataset::{ArrivalTrace, DatasetError, open_unpacked, read_directory, read_events, read_trace};
 pub use evaluate::{Evaluation, evaluate};
 pub use fit::Method;
 pub use params::{TrainParams, ValidParams};

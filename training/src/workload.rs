@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::ArrivalTrace;
+use crate::dataset::{ArrivalTrace, open_unpacked};
 
 /// Bytes that one opportunity of a service trace delivers (mahimahi; Netravali et al., USENIX ATC 2015).
 const OPPORTUNITY_BYTES: f64 = 1500.0;
@@ -168,9 +168,7 @@ fn recorded(milliseconds: &[u64], speed: f64, load: Option<f64>, offered_bytes_n
 pub fn read_service(path: &Path) -> Result<Vec<u64>, String> {
     use std::io::Read;
     let at = |what: String| format!("{}: {what}", path.display());
-    let file = std::fs::File::open(path).map_err(|e| at(e.to_string()))?;
-    let is_packed = path.extension().is_some_and(|extension| extension == "gz");
-    let input: Box<dyn Read> = if is_packed { Box::new(flate2::read::GzDecoder::new(file)) } else { Box::new(file) };
+    let input = open_unpacked(path).map_err(|e| at(e.to_string()))?;
     let mut text = String::new();
     input.take(SERVICE_BYTES_MAX).read_to_string(&mut text).map_err(|e| at(e.to_string()))?;
     let mut moments: Vec<u64> = Vec::new();

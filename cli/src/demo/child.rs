@@ -14,7 +14,7 @@ use crate::demo::schedule;
 use crate::failure::Failure;
 use crate::message::{self, Head};
 use crate::tally::Tally;
-use crate::worker::{now_ns, say, start_ns};
+use crate::worker::{Sent, now_ns, say, start_ns};
 
 /// Latencies above a minute are counted as a minute.
 const LATENCY_NS_MAX: u64 = 60_000_000_000;
@@ -30,13 +30,6 @@ pub(crate) struct ChildCommand {
 enum Role {
     Produce { channel: String, producer: usize, span_ns: u64, traces: Vec<PathBuf> },
     Consume { channel: String, service_ns_a_byte: f64, span_ns: u64 },
-}
-
-/// What a producer did.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Produced {
-    pub(crate) sent: u64,
-    pub(crate) cpu_ns: u64,
 }
 
 /// What the consumer saw.
@@ -64,17 +57,17 @@ fn produce(channel: &str, producer: usize, span_ns: u64, paths: &[PathBuf]) -> R
     let channel = Channel::open(channel)?;
     let mut sender = channel.sender()?;
     let start_ns = start_ns()?;
-    let mut sent = 0;
+    let mut messages = 0;
     for due in dues {
         let due_ns = start_ns + due.after_ns;
         std::thread::sleep(Duration::from_nanos(due_ns.saturating_sub(now_ns(ClockId::Monotonic))));
         let mut claim = sender.claim(due.bytes).map_err(|e| Failure::Environment(e.to_string()))?;
-        message::write(&mut claim, Head { producer: producer as u64, sequence: sent, at_ns: due_ns });
+        message::write(&mut claim, Head { producer: producer as u64, sequence: messages, at_ns: due_ns });
         claim.commit();
-        sent += 1;
+        messages += 1;
     }
     drop(sender);
-    say(&Produced { sent, cpu_ns: now_ns(ClockId::ProcessCPUTime) })
+    say(&Sent { messages, cpu_ns: now_ns(ClockId::ProcessCPUTime) })
 }
 
 fn consume(channel: &str, service_ns_a_byte: f64, span_ns: u64) -> Result<(), Failure> {

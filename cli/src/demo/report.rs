@@ -1,10 +1,10 @@
 //! The demo's results, as a table for people or JSON for programs.
 
-use comfy_table::presets::ASCII_MARKDOWN;
-use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
+use tidegate_training::simulate::Latency;
 
 use crate::failure::Failure;
+use crate::table::aligned;
 
 /// What one run came to.
 #[derive(Debug, Serialize)]
@@ -17,21 +17,14 @@ pub(crate) struct RunResult {
     pub(crate) corrupt: u64,
     /// Waits of producers for room.
     pub(crate) stalls: u64,
+    /// From when a message was due by its trace to when it was received.
     pub(crate) latency_ns: Latency,
     /// Of all processes that send or receive.
     pub(crate) cpu_seconds: f64,
     /// Bytes of both producers' rings, mean over time.
     pub(crate) mean_ring_bytes: u64,
-    pub(crate) resizes: usize,
-    pub(crate) switches: usize,
-}
-
-/// From when a message was due by its trace to when it was received.
-#[derive(Debug, Serialize)]
-pub(crate) struct Latency {
-    pub(crate) p50: u64,
-    pub(crate) p99: u64,
-    pub(crate) p999: u64,
+    pub(crate) resizes: u64,
+    pub(crate) switches: u64,
 }
 
 impl RunResult {
@@ -52,9 +45,7 @@ pub(crate) fn print_json(runs: &[&RunResult]) -> Result<(), Failure> {
 }
 
 pub(crate) fn print_table(runs: &[&RunResult]) {
-    let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN);
-    table.set_header([
+    let mut table = aligned(&[
         "policy",
         "sent",
         "received",
@@ -88,9 +79,6 @@ pub(crate) fn print_table(runs: &[&RunResult]) {
             run.resizes.to_string(),
             run.switches.to_string(),
         ]);
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
     }
     println!("{table}");
 }

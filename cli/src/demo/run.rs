@@ -11,18 +11,15 @@ use tidegate::inspect::Sources;
 use tidegate::telemetry::Sampler;
 use tidegate::{Channel, WaitStrategy};
 use tidegate_training::ArrivalTrace;
+use tidegate_training::simulate::Latency;
 
-use crate::demo::child::{Consumed, Produced};
-use crate::demo::report::{Latency, RunResult};
+use crate::demo::child::Consumed;
+use crate::demo::report::RunResult;
 use crate::demo::schedule::service_ns_a_byte;
 use crate::failure::Failure;
+use crate::mean::Mean;
 use crate::message::BYTES_MAX;
-use crate::worker::{Worker, now_ns};
-
-/// From the last child being ready to the first message.
-const START_DELAY: Duration = Duration::from_millis(50);
-/// Between two looks at the channel and the children.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
+use crate::worker::{LOOK_EVERY, START_DELAY, Sent, Worker, now_ns};
 
 /// How a channel is run.
 #[derive(Debug, Clone, Copy)]
@@ -96,14 +93,11 @@ pub(crate) fn run(setup: &RunSetup<'_>, progress: impl Fn(f64)) -> Result<Finish
     stalls += sampler.sample().stalls;
     let state = controller.as_ref().map(Controller::state);
     drop(controller);
-    let count = |actions: &[Action]| {
-        let journal = state.as_ref().map(|state| state.journal.lock());
-        journal.map_or(0, |j| j.decisions().filter(|d| actions.contains(&d.action)).count())
-    };
-    let (resizes, switches) = (count(&[Action::Grow, Action::Shrink]), count(&[Action::SwitchWait]));
+    let count = |action| state.as_ref().map_or(0, |state| state.journal.lock().count(action));
+    let (resizes, switches) = (count(Action::Grow) + count(Action::Shrink), count(Action::SwitchWait));
     let consumed: Consumed = consumer.result()?;
-    let produced: Vec<Produced> = producers.into_iter().map(Worker::result).collect::<Result<_, _>>()?;
-    let sent: u64 = produced.iter().map(|p| p.sent).sum();
+    let produced: Vec<Sent> = producers.into_iter().map(Worker::result).collect::<Result<_, _>>()?;
+    let sent: u64 = produced.iter().map(|p| p.messages).sum();
     // This process watches every run alike, and controls one.
     let own_cpu_ns = now_ns(ClockId::ProcessCPUTime) - cpu_before_ns;
     let cpu_ns = produced.iter().map(|p| p.cpu_ns).sum::<u64>() + consumed.cpu_ns + own_cpu_ns;
@@ -122,22 +116,4 @@ pub(crate) fn run(setup: &RunSetup<'_>, progress: impl Fn(f64)) -> Result<Finish
         switches,
     };
     Ok(Finished { result, history: state.map(|state| state.history.lock().clone()) })
-}
-
-/// A mean over time.
-#[derive(Debug, Default)]
-struct Mean {
-    sum: f64,
-    weight: f64,
-}
-
-impl Mean {
-    fn add(&mut self, value: f64, weight: f64) {
-        self.sum += value * weight;
-        self.weight += weight;
-    }
-
-    fn value(&self) -> f64 {
-        if self.weight > 0.0 { self.sum / self.weight } else { 0.0 }
-    }
 }

@@ -16,7 +16,7 @@ use tidegate_training::workload::{Due, Server, Service};
 use crate::failure::Failure;
 use crate::message::{self, Head};
 use crate::tally::Tally;
-use crate::worker::{now_ns, say, start_ns};
+use crate::worker::{Sent, now_ns, say, start_ns};
 
 /// How long before it is due something is no more slept for: what a sleep may take too long.
 const SLEEP_SPARE_NS: u64 = 500_000;
@@ -44,13 +44,6 @@ enum Role {
         #[arg(long)]
         cpu: Option<usize>,
     },
-}
-
-/// What the sender did.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Sent {
-    pub(super) messages: u64,
-    pub(super) cpu_ns: u64,
 }
 
 /// What the receiver saw.

@@ -1,7 +1,6 @@
 //! A replay between two processes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use rustix::time::ClockId;
 use tidegate::Channel;
@@ -9,19 +8,15 @@ use tidegate::channel::ring_bytes_of;
 use tidegate::control::{Action, Controller, ControllerOptions};
 use tidegate::telemetry::Sampler;
 use tidegate_training::simulate::{Latency, Outcome};
-use tidegate_training::workload::Workload;
+use tidegate_training::workload::{Due, Workload};
 
-use super::child::{Received, Sent, read_numbers, write_dues};
+use super::child::{Received, read_numbers, write_dues};
 use super::policy::{BOUNDS, Policy};
 use super::report::Delivery;
 use crate::failure::Failure;
+use crate::mean::Mean;
 use crate::message::BYTES_MAX;
-use crate::worker::{Worker, now_ns};
-
-/// From the last child being ready to the first message.
-const START_DELAY: Duration = Duration::from_millis(50);
-/// Between two looks at the channel and the children.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
+use crate::worker::{LOOK_EVERY, START_DELAY, Sent, Worker, now_ns};
 
 /// Sends `workload` through a channel under `policy`, and says what came of it. With `apart`, each side stays on a CPU of its
 /// own.
@@ -57,7 +52,7 @@ pub(super) fn run(
     let span_ns = workload.dues.last().map_or(1, |due| due.after_ns.max(1));
     let cpu_before_ns = now_ns(ClockId::ProcessCPUTime);
     let mut sampler = Sampler::new(&channel);
-    let (mut ring_byte_ns, mut attached_ns, mut stalls, mut blocked_ns) = (0.0, 0.0, 0, 0);
+    let (mut ring_bytes, mut stalls, mut blocked_ns) = (Mean::default(), 0, 0);
     loop {
         if interrupted.load(Ordering::Relaxed) {
             return Err(Failure::Interrupted);
@@ -67,8 +62,7 @@ pub(super) fn run(
         stalls += sample.stalls;
         blocked_ns += sample.blocked_ns;
         if sample.senders > 0 {
-            ring_byte_ns += sample.ring_bytes as f64 * sample.tick_ns as f64;
-            attached_ns += sample.tick_ns as f64;
+            ring_bytes.add(sample.ring_bytes as f64, sample.tick_ns as f64);
         }
         if over {
             break;
@@ -84,9 +78,7 @@ pub(super) fn run(
     let own_cpu_ns = now_ns(ClockId::ProcessCPUTime) - cpu_before_ns;
     let (committed_ns, times_ns) = (read_numbers(&at("sent"))?, read_numbers(&at("received"))?);
     let (times_ns, _) = times_ns.as_chunks::<2>();
-    let latency = |(due, [received_ns, _]): (&tidegate_training::workload::Due, &[u64; 2])| {
-        received_ns.saturating_sub(due.after_ns)
-    };
+    let latency = |(due, [received_ns, _]): (&Due, &[u64; 2])| received_ns.saturating_sub(due.after_ns);
     let mut latencies_ns: Vec<u64> = workload.dues.iter().zip(times_ns).map(latency).collect();
     let outcome = Outcome {
         messages: received.tally.received,
@@ -94,7 +86,7 @@ pub(super) fn run(
         latency_ns: Latency::of(&mut latencies_ns),
         stalls,
         blocked_ns,
-        mean_ring_bytes: if attached_ns > 0.0 { (ring_byte_ns / attached_ns) as u64 } else { 0 },
+        mean_ring_bytes: ring_bytes.value() as u64,
         resizes,
         switches,
         span_ns: times_ns.last().map_or(0, |[_, released_ns]| *released_ns),

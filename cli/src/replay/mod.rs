@@ -19,6 +19,7 @@ use tidegate_training::{ArrivalTrace, read_directory, read_trace};
 
 use crate::failure::Failure;
 use crate::message::{BYTES_MAX, HEAD_BYTES};
+use crate::models::say_if_cut;
 use accuracy::Accuracy;
 use policy::{BOUNDS, Policy};
 use report::{Report, Run};
@@ -83,45 +84,46 @@ impl Replay {
     }
 
     fn traces(&self) -> Result<Vec<ArrivalTrace>, Failure> {
-        if self.validate && self.trace.is_dir() {
+        if self.trace.is_dir() {
             return Ok(read_directory(&self.trace)?);
         }
+        Ok(vec![self.one_trace()?])
+    }
+
+    fn one_trace(&self) -> Result<ArrivalTrace, Failure> {
         let trace = read_trace(&self.trace)?;
-        if trace.is_cut_short {
-            eprintln!("{} ends inside a frame, as after a crash of its recorder: used up to there", trace.name);
-        }
-        Ok(vec![trace])
+        say_if_cut(&trace);
+        Ok(trace)
     }
 }
 
 pub(crate) fn run(command: &Replay, interrupted: &AtomicBool) -> Result<(), Failure> {
-    let (params, traces) = (command.params()?, command.traces()?);
+    let params = command.params()?;
     if command.validate {
-        return validate::run(&traces, &params, interrupted, command.json);
+        return validate::run(&command.traces()?, &params, interrupted, command.json);
     }
-    let mut sound = true;
-    for trace in &traces {
-        let workload = Workload::new(trace, &params).map_err(Failure::Usage)?;
-        let mut report = Report::new(&trace.name, &workload);
-        for &policy in &command.policies {
-            let run = if command.simulate {
-                simulated(&workload, policy)?
-            } else {
-                let bar = crate::progress::bar(&policy.to_string(), 1000);
-                let (outcome, delivery) = live::run(&workload, policy, false, interrupted, |share| {
-                    bar.set_position((share * 1000.0) as u64)
-                })?;
-                bar.finish_and_clear();
-                sound &= delivery.is_sound();
-                let delivery = Some(delivery);
-                let simulated_arrivals_a_second = None;
-                Run { policy, simulated: false, outcome, delivery, simulated_arrivals_a_second, simulator: None }
-            };
-            report.runs.push(run);
-        }
-        report.print(command.json)?;
+    let trace = command.one_trace()?;
+    let workload = Workload::new(&trace, &params).map_err(Failure::Usage)?;
+    let mut report = Report::new(&trace.name, &workload);
+    for &policy in &command.policies {
+        let run = if command.simulate { simulated(&workload, policy)? } else { real(&workload, policy, interrupted)? };
+        report.runs.push(run);
     }
-    if sound { Ok(()) } else { Err(Failure::Corrupt("messages were lost, doubled or damaged".into())) }
+    report.print(command.json)?;
+    if report.runs.iter().filter_map(|run| run.delivery).all(|delivery| delivery.is_sound()) {
+        Ok(())
+    } else {
+        Err(Failure::Corrupt("messages were lost, doubled or damaged".into()))
+    }
+}
+
+fn real(workload: &Workload, policy: Policy, interrupted: &AtomicBool) -> Result<Run, Failure> {
+    let bar = crate::progress::bar(&policy.to_string(), 1000);
+    let (outcome, delivery) =
+        live::run(workload, policy, false, interrupted, |share| bar.set_position((share * 1000.0) as u64))?;
+    bar.finish_and_clear();
+    let (delivery, simulated_arrivals_a_second, simulator) = (Some(delivery), None, None);
+    Ok(Run { policy, simulated: false, outcome, delivery, simulated_arrivals_a_second, simulator })
 }
 
 fn simulated(workload: &Workload, policy: Policy) -> Result<Run, Failure> {

@@ -1,7 +1,5 @@
 //! Results of replays, as a table for people or JSON for programs.
 
-use comfy_table::presets::ASCII_MARKDOWN;
-use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 use tidegate_training::simulate::Outcome;
 use tidegate_training::workload::Workload;
@@ -9,6 +7,7 @@ use tidegate_training::workload::Workload;
 use super::accuracy::AtLoad;
 use super::policy::Policy;
 use crate::failure::Failure;
+use crate::table::aligned;
 
 /// Of a replay between processes: whether every message came.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -141,14 +140,6 @@ impl Report {
 
 pub(super) fn kib(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / 1024.0)
-}
-
-/// A table whose columns but the first are numbers.
-pub(super) fn aligned(heads: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN).set_header(heads);
-    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
-    table
 }
 
 pub(super) fn print_json(report: &impl Serialize) -> Result<(), Failure> {

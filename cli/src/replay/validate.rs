@@ -10,9 +10,10 @@ use tidegate_training::{ArrivalTrace, Progress};
 
 use super::accuracy::{Accuracy, NEAR};
 use super::policy::Policy;
-use super::report::{aligned, kib, print_json};
+use super::report::{kib, print_json};
 use super::{Failure, live};
 use crate::progress::Bars;
+use crate::table::aligned;
 
 /// Loads that each trace is replayed at.
 const LOADS: [f64; 4] = [0.3, 0.6, 0.85, 1.2];

@@ -1,13 +1,11 @@
 //! `tidegate trace import`.
 
-use std::fs::File;
-use std::io::{BufWriter, Read};
+use std::io::BufWriter;
 use std::path::PathBuf;
 
 use clap::Args;
-use tidegate::WaitStrategy;
 use tidegate::telemetry::{Sample, TraceHeader, TraceWriter};
-use tidegate_training::read_events;
+use tidegate_training::{open_unpacked, read_events};
 
 use crate::failure::Failure;
 use crate::whole_file::WholeFile;
@@ -30,9 +28,7 @@ pub(super) struct Import {
 
 pub(super) fn run(command: &Import) -> Result<(), Failure> {
     let path = &command.arrivals;
-    let file = File::open(path).map_err(|e| Failure::io("read", path, &e))?;
-    let packed = path.extension().is_some_and(|extension| extension == "gz");
-    let input: Box<dyn Read> = if packed { Box::new(flate2::read::GzDecoder::new(file)) } else { Box::new(file) };
+    let input = open_unpacked(path).map_err(|e| Failure::io("read", path, &e))?;
     let events = read_events(input).map_err(|what| Failure::Corrupt(format!("{}: {what}", path.display())))?;
     let (Some((first, _)), Some((last, _))) = (events.first(), events.last()) else { unreachable!("at least two") };
     let tick_ns = command.tick_us * 1000;
@@ -72,26 +68,7 @@ fn received_at_once(at_ns: u64, tick_ns: u64, messages: u64, bytes: u64) -> Samp
         arrived_bytes: bytes,
         departed_messages: messages,
         departed_bytes: bytes,
-        backlog_bytes: 0,
-        backlog_bytes_max: 0,
-        ring_bytes: 0,
         senders: 1,
-        epochs: 0,
-        rejected: 0,
-        stalls: 0,
-        blocked_ns: 0,
-        idles: 0,
-        idle_ns: 0,
-        parks: 0,
-        wakes: 0,
-        backlog_bytes_least: 0,
-        backlog_bytes_most: 0,
-        rejected_bytes: 0,
-        runnable: 0,
-        context_switches: 0,
-        waiting: 0,
-        blocked_p99_ns: 0,
-        idle_p99_ns: 0,
-        strategy: WaitStrategy::DEFAULT,
+        ..Sample::default()
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ndarray::Array2;
-use tidegate::model::{CONTENTION_TERMS, Contention, LOCK_ARMS};
+use tidegate::model::{ArmCosts, ArmWeights, CONTENTION_TERMS, Contention, LOCK_ARMS, cheapest};
 
 use super::Measured;
 use crate::TrainError;
@@ -18,12 +18,10 @@ const LEAST_NS: f64 = 100.0;
 /// Ridge penalties that are tried.
 const PENALTIES: [f64; 9] = [1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0];
 
-/// Log cost of every arm, median over rounds: what else the machine does in one of them decides nothing.
-pub(super) type ArmCosts = [f64; LOCK_ARMS.len()];
-/// Weights of the terms, an arm each.
-pub(super) type ArmWeights = [[f64; CONTENTION_TERMS]; LOCK_ARMS.len()];
+/// A model an arm.
+pub(super) type Arms = [ArmWeights; LOCK_ARMS.len()];
 
-/// The costs of every situation.
+/// The log cost of every arm in every situation, median over rounds: what else the machine does in one of them decides nothing.
 pub(super) type Cells = BTreeMap<Contention, ArmCosts>;
 
 /// What a critical section has cost, nanoseconds: holding the lock and all that comes on top of the work, a share of the tail of
@@ -62,7 +60,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 ///
 /// # Errors
 /// linfa fails.
-pub(super) fn fit(cells: &Cells) -> Result<ArmWeights, TrainError> {
+pub(super) fn fit(cells: &Cells) -> Result<Arms, TrainError> {
     let mut best = (f64::INFINITY, PENALTIES[0]);
     for penalty in PENALTIES {
         let mut excess = 0.0;
@@ -80,12 +78,12 @@ pub(super) fn fit(cells: &Cells) -> Result<ArmWeights, TrainError> {
 
 /// The one arm that costs least over all.
 pub(super) fn cheapest_arm(cells: &Cells) -> usize {
-    let excess = |arm: usize| cells.values().map(|costs| costs[arm] - least(costs)).sum::<f64>();
-    (0..LOCK_ARMS.len()).min_by(|&a, &b| excess(a).total_cmp(&excess(b))).unwrap_or(0)
+    let excess = |arm: usize| cells.values().map(|costs| costs[arm] - least(costs)).sum();
+    cheapest(&std::array::from_fn(excess))
 }
 
 /// Ridge regression of each arm's log cost on the situation's terms.
-fn fit_arms(cells: &Cells, penalty: f64) -> Result<ArmWeights, TrainError> {
+fn fit_arms(cells: &Cells, penalty: f64) -> Result<Arms, TrainError> {
     let rows: Vec<[f64; CONTENTION_TERMS]> = cells.keys().map(Contention::terms).collect();
     let count = rows.len() as f64;
     // The first term is the constant.
@@ -96,10 +94,11 @@ fn fit_arms(cells: &Cells, penalty: f64) -> Result<ArmWeights, TrainError> {
     let columns = Array2::from_shape_fn((rows.len(), CONTENTION_TERMS - 1), |(row, i)| {
         (rows[row][i + 1] - mean[i + 1]) / scale[i + 1]
     });
+    let mut design = Design { columns, labels: Vec::new(), nearer: Vec::new() };
     let mut arms = [[0.0; CONTENTION_TERMS]; LOCK_ARMS.len()];
     for (arm, weights) in arms.iter_mut().enumerate() {
-        let labels = cells.values().map(|costs| costs[arm]).collect();
-        let fitted = fit_ridge(&Design { columns: columns.clone(), labels, nearer: Vec::new() }, penalty)?;
+        design.labels = cells.values().map(|costs| costs[arm]).collect();
+        let fitted = fit_ridge(&design, penalty)?;
         weights[0] = fitted.intercept;
         for (i, weight) in fitted.of_features.iter().enumerate() {
             weights[i + 1] = weight / scale[i + 1];
@@ -110,11 +109,8 @@ fn fit_arms(cells: &Cells, penalty: f64) -> Result<ArmWeights, TrainError> {
 }
 
 /// The arm that is predicted to cost least.
-pub(super) fn choose(weights: &ArmWeights, contention: &Contention) -> usize {
-    let terms = contention.terms();
-    let cost = |arm: &[f64; CONTENTION_TERMS]| arm.iter().zip(&terms).map(|(weight, term)| weight * term).sum::<f64>();
-    let costs = weights.each_ref().map(cost);
-    (0..costs.len()).min_by(|&a, &b| costs[a].total_cmp(&costs[b])).unwrap_or(0)
+pub(super) fn choose(arms: &Arms, contention: &Contention) -> usize {
+    cheapest(&contention.log_costs(arms))
 }
 
 pub(super) fn least(costs: &ArmCosts) -> f64 {

@@ -1,9 +1,9 @@
 //! What the model's choices cost in regions that it was not fitted to, beside the choices of rules.
 
-use tidegate::model::{ChoiceScore, Contention, LOCK_ARMS};
+use tidegate::model::{ArmCosts, ChoiceScore, Contention, LOCK_ARMS, cheapest};
 
 use super::Measured;
-use super::fit::{ArmCosts, Cells, cells, cheapest_arm, choose, fit, least, regions, split};
+use super::fit::{Cells, cells, cheapest_arm, choose, fit, least, regions, split};
 use crate::TrainError;
 use crate::evaluate::{MODEL, bootstrap_interval};
 
@@ -17,7 +17,7 @@ const REPEATED: &str = "repeated";
 type Rule = fn(&Contention, &Cells) -> usize;
 
 /// The rules beside which the model is judged, and every fixed arm. What they are fitted to is what the model is.
-const RULES: [(&str, Rule); 2] = [("glk", glk), ("best_in_training", best_in_training)];
+const RULES: [(&str, Rule); 2] = [("glk", glk), ("best_in_training", |_, training| cheapest_arm(training))];
 
 /// "GLK" (Antić, Chatzopoulos, Guerraoui and Trigonakis, "Locking made easy", Middleware 2016): a mutex where there are
 /// more threads than CPUs, else a ticket lock while few queue, else a queue lock. The ticket lock is the spinning arm here.
@@ -29,25 +29,19 @@ fn glk(of: &Contention, _: &Cells) -> usize {
     }
 }
 
-/// The one arm that costs least in training.
-fn best_in_training(_: &Contention, training: &Cells) -> usize {
-    cheapest_arm(training)
-}
-
-/// How every chooser does: first the model, then the arms, then the rules. The last, `repeated`, is the arm that was best in
+/// How every chooser does in the cells of all rounds: first the model, then the arms, then the rules. The last, `repeated`, is the arm that was best in
 /// the even rounds, judged in the odd ones: what chance alone costs.
 ///
 /// # Errors
 /// A fit fails.
-pub(super) fn judge(measured: &[Measured]) -> Result<Vec<ChoiceScore>, TrainError> {
-    let cells_here = cells(measured, |_| true);
+pub(super) fn judge(measured: &[Measured], cells_here: &Cells) -> Result<Vec<ChoiceScore>, TrainError> {
     // Every region's ratios, by chooser.
     let mut names: Vec<String> = vec![MODEL.into()];
     names.extend(LOCK_ARMS.iter().map(ToString::to_string));
     names.extend(RULES.iter().map(|(name, _)| (*name).to_owned()));
     let mut ratios: Vec<Vec<Vec<f64>>> = vec![Vec::new(); names.len()];
-    for region in regions(&cells_here) {
-        let (held_out, rest) = split(&cells_here, region);
+    for region in regions(cells_here) {
+        let (held_out, rest) = split(cells_here, region);
         let weights = fit(&rest)?;
         let rules = |of: &Contention| RULES.map(|(_, rule)| rule(of, &rest));
         ratios.iter_mut().for_each(|regions| regions.push(Vec::new()));
@@ -70,10 +64,6 @@ pub(super) fn is_proven(scores: &[ChoiceScore]) -> bool {
     let rules = others.iter().filter(|score| score.chooser != REPEATED);
     let least = rules.map(|score| score.over_best).fold(f64::INFINITY, f64::min);
     model.iter().any(|score| score.interval[1] < least)
-}
-
-fn cheapest(costs: &ArmCosts) -> usize {
-    (0..costs.len()).min_by(|&a, &b| costs[a].total_cmp(&costs[b])).unwrap_or(0)
 }
 
 fn over_best(costs: &ArmCosts, arm: usize) -> f64 {

@@ -43,8 +43,7 @@ pub enum CalibrateError {
 /// # Errors
 /// The measurements are not of a whole sweep, or a fit fails.
 pub fn profile(measured: &[Measured], machine: ProfiledMachine) -> Result<HostProfile, CalibrateError> {
-    check(measured, machine.cpus)?;
-    let cells = fit::cells(measured, |_| true);
+    let cells = checked_cells(measured, machine.cpus)?;
     let arms = LOCK_ARMS.iter().zip(fit::fit(&cells)?).map(|(&strategy, w)| ArmModel { strategy, weights: w.to_vec() });
     let most = |of: fn(&Contention) -> u32| cells.keys().map(of).max().unwrap_or(0);
     let measured_max = Contention {
@@ -53,7 +52,7 @@ pub fn profile(measured: &[Measured], machine: ProfiledMachine) -> Result<HostPr
         hold_ns: most(|c| c.hold_ns),
         think_ns: most(|c| c.think_ns),
     };
-    let held_out = judge::judge(measured)?;
+    let held_out = judge::judge(measured, &cells)?;
     let profile = HostProfile {
         format_version: PROFILE_VERSION,
         machine,
@@ -71,7 +70,8 @@ pub fn profile(measured: &[Measured], machine: ProfiledMachine) -> Result<HostPr
     Ok(profile)
 }
 
-fn check(measured: &[Measured], cpus: u32) -> Result<(), CalibrateError> {
+/// The cells of a whole sweep on a machine of so many CPUs.
+fn checked_cells(measured: &[Measured], cpus: u32) -> Result<fit::Cells, CalibrateError> {
     let not_whole = |what: String| Err(CalibrateError::NotWhole { what });
     if let Some(unknown) = measured.iter().find(|one| one.arm >= LOCK_ARMS.len()) {
         return not_whole(format!("there is no arm {}", unknown.arm));
@@ -83,13 +83,11 @@ fn check(measured: &[Measured], cpus: u32) -> Result<(), CalibrateError> {
     if let Some((of, _)) = cells.iter().find(|(_, costs)| !costs.iter().all(|cost| cost.is_finite())) {
         return not_whole(format!("{of:?} was not measured under every way of waiting, or a number is none"));
     }
-    if fit::regions(&cells).len() < 4 {
-        return not_whole(format!(
-            "{} pairs of contenders and hold, at least 4 are needed",
-            fit::regions(&cells).len()
-        ));
+    let regions = fit::regions(&cells).len();
+    if regions < 4 {
+        return not_whole(format!("{regions} pairs of contenders and hold, at least 4 are needed"));
     }
-    Ok(())
+    Ok(cells)
 }
 
 /// Writes measurements as CSV, a row each.
@@ -202,6 +200,6 @@ mod tests {
         let measured = sweep(params, &crate::Silent).unwrap();
         let cpus = tidegate::cpus() as u32;
         assert_eq!(measured.len(), situations(cpus).len() * LOCK_ARMS.len());
-        check(&measured, cpus).unwrap();
+        checked_cells(&measured, cpus).unwrap();
     }
 }

@@ -255,6 +255,7 @@ fn verdict(groups: &[Vec<&Judged<'_>>], tau: f64) -> Verdict {
         Estimate { value: of(&everything), interval: bootstrap::interval(groups.len(), of) }
     };
     let of_baseline = overall(baseline);
+    let ratios: BTreeMap<_, _> = ranked.iter().map(|(name, baseline)| (*name, ratio(&model, baseline))).collect();
     Verdict {
         model: overall(&model),
         adapted: overall(&adapted),
@@ -263,9 +264,9 @@ fn verdict(groups: &[Vec<&Judged<'_>>], tau: f64) -> Verdict {
             pinball: of_baseline.pinball,
             pinball_interval: of_baseline.pinball_interval,
         },
-        ratio: ratio(&model, baseline),
+        ratio: ratios.get(name).copied().unwrap_or_else(|| ratio(&model, baseline)),
         adapted_ratio: ratio(&adapted, baseline),
-        ratios: ranked.iter().map(|(name, baseline)| (*name, ratio(&model, baseline))).collect(),
+        ratios,
     }
 }
 

@@ -37,14 +37,16 @@ pub(super) fn worst(judged: &[&Judged<'_>], tau: f64) -> Vec<WorstCase> {
 
 fn worst_of(judged: &Judged<'_>, tau: f64) -> Option<WorstCase> {
     let rows = judged.peaks().iter().zip(&judged.predictions[MODEL]).zip(judged.backlogs()).enumerate();
-    let cases = rows.map(|(row, ((&peak, &predicted), backlog))| WorstCase {
+    let losses = rows
+        .map(|(row, ((&peak, &predicted), backlog))| (pinball(peak, predicted, tau), row, peak, predicted, backlog));
+    let (pinball, row, peak, predicted, backlog) = losses.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    Some(WorstCase {
         trace: judged.series.trace.clone(),
         load: judged.series.load,
         tick: row * judged.series.stride,
         backlog,
         predicted,
         peak,
-        pinball: pinball(peak, predicted, tau),
-    });
-    cases.max_by(|a, b| a.pinball.total_cmp(&b.pinball))
+        pinball,
+    })
 }

@@ -74,22 +74,14 @@ impl Plant for SimulatedPlant<'_> {
             ring_bytes: self.simulation.ring_bytes,
             senders: 1,
             epochs: self.epochs - epochs_before,
-            rejected: 0,
             stalls: now.stalls - before.stalls,
             blocked_ns: now.blocked_ns - before.blocked_ns,
             idles: now.idles - before.idles,
             idle_ns: idle_ns.saturating_sub(idle_before_ns).min(TICK_NS),
-            parks: 0,
-            wakes: 0,
             backlog_bytes_least: backlog,
             backlog_bytes_most: backlog,
-            rejected_bytes: 0,
-            runnable: 0,
-            context_switches: 0,
-            waiting: 0,
-            blocked_p99_ns: 0,
-            idle_p99_ns: 0,
             strategy: self.strategy,
+            ..Sample::default()
         }
     }
 
