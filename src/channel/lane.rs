@@ -230,6 +230,10 @@ impl ReceiverLane {
 
     #[inline(never)]
     fn release_otherwise(&mut self, frame: Frame) {
+        if matches!(self.reader, Reader::Competing(_)) {
+            taker::done(&self.payloads.0, frame);
+            return self.core.wake_for_done(&self.sender_wait);
+        }
         let Reader::Alone(alone) = &mut self.reader else { return self.done(&[frame]) };
         if !alone.release(frame) {
             self.settle();

@@ -17,9 +17,11 @@ use crate::sync::wait::is_peer_check_due;
 #[derive(Debug)]
 pub(super) struct Lanes {
     pub(super) all: Vec<ReceiverLane>,
-    /// The one that is looked at first, so that no sender is starved by another.
+    /// The one that is looked at first.
     next: usize,
-    /// Messages of that one received in a row.
+    /// The one whose turn it was last to be looked at first, so that no sender is starved by another.
+    turn: usize,
+    /// Messages received since.
     run: u32,
     /// Where receivers compete: a frame that was taken and left, and that could not be given back yet.
     left: Option<(usize, Frame)>,
@@ -29,15 +31,15 @@ pub(super) struct Lanes {
     core: Arc<Core>,
 }
 
-/// Messages of one lane that are received in a row while others may wait.
-const RUN_MAX: u32 = 64;
+/// Messages that are received before another lane has its turn.
+const RUN_MAX: u32 = 256;
 /// Frames taken between two looks at the clock.
 const TAKEN_BETWEEN_LOOKS: u32 = 1024;
 
 impl Lanes {
     /// `next` is the lane to begin with: receivers that compete begin with different ones.
     pub(super) fn new(all: Vec<ReceiverLane>, next: usize, core: Arc<Core>) -> Self {
-        Self { all, next, run: 0, left: None, swept_ns: 0, taken: 0, core }
+        Self { all, next, turn: next, run: 0, left: None, swept_ns: 0, taken: 0, core }
     }
 
     #[inline]
@@ -120,6 +122,34 @@ impl Lanes {
         }
     }
 
+    /// The next frame of one of several lanes, if one is there now that is no loan, and no other receiver is at that lane; for
+    /// the others [`Lanes::peek`] is to be asked. It must be released or left.
+    #[inline]
+    pub(super) fn take_at_hand(&mut self) -> Option<(usize, Frame)> {
+        if self.left.is_some() || self.run >= RUN_MAX {
+            return None;
+        }
+        for _ in 0..self.all.len() {
+            let number = if self.next < self.all.len() { self.next } else { 0 };
+            let lane = &mut self.all[number];
+            let frame = match &mut lane.reader {
+                Reader::InOrder(consumer) => consumer.glance().map(|(frame, _)| frame),
+                Reader::Competing(taker) => {
+                    let frame = taker.take_at_hand();
+                    lane.wake_awaited();
+                    frame
+                }
+                _ => return None,
+            };
+            if let Some(frame) = frame {
+                self.run += 1;
+                return Some((number, frame));
+            }
+            self.next = number + 1;
+        }
+        None
+    }
+
     /// Gives a message's bytes back to its sender; `block` is that of a loan.
     #[inline(always)]
     pub(super) fn release(&mut self, lane: usize, frame: Frame, block: usize) {
@@ -169,28 +199,30 @@ impl Lanes {
         if let Some(left) = self.left.take() {
             return Ok(Some(left));
         }
+        let lanes = self.all.len();
+        if self.run >= RUN_MAX {
+            self.taken += self.run;
+            self.run = 0;
+            self.turn += 1;
+            self.next = self.turn;
+        }
         if self.core.readers() == Readers::Competing {
             self.taken += 1;
             if self.taken >= TAKEN_BETWEEN_LOOKS {
                 self.sweep_now_and_then();
             }
         }
-        let lanes = self.all.len();
         self.next %= lanes.max(1);
+        self.turn %= lanes.max(1);
         for step in 0..lanes {
             let lane = if self.next + step < lanes { self.next + step } else { self.next + step - lanes };
             let found = self.all[lane].peek(lane);
             if matches!(found, Ok(None)) {
-                self.run = 0;
                 continue;
             }
-            // A lane is read some way along its lines, but does not stand before the others for ever.
+            // A lane is read some way along its lines.
+            self.next = lane;
             self.run += 1;
-            let stays = self.run < RUN_MAX && found.is_ok();
-            self.next = if stays { lane } else { (lane + 1) % lanes };
-            if !stays {
-                self.run = 0;
-            }
             return found;
         }
         Ok(None)

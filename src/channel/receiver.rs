@@ -261,6 +261,10 @@ impl Receiver {
     /// The next message's lane, frame, payload and block, waiting for it.
     #[inline(never)]
     fn find(&mut self, deadline_ns: Option<u64>) -> Result<(usize, Frame, Payload, usize), RecvError> {
+        if let Some((lane, frame)) = self.lanes.take_at_hand() {
+            self.streak = self.streak.wrapping_add(1);
+            return Ok((lane, frame, Payload::of(self.lanes.payload(lane, frame, 0)), 0));
+        }
         let (lane, frame) = self.next_frame(deadline_ns)?;
         let block = if frame.is_loan() { self.lanes.begin_read(lane, frame)? } else { 0 };
         Ok((lane, frame, Payload::of(self.lanes.payload(lane, frame, block)), block))

@@ -64,13 +64,24 @@ impl LaneLock {
         }
     }
 
+    /// As [`LaneLock::try_lock`], in one try that leaves no word: whoever fails must ask again.
+    #[cfg(not(loom))]
+    #[inline]
+    pub(crate) fn try_lock_at_once(&self, holder: Holder) -> Option<Held<'_>> {
+        // Edge `lane-locked`, reading end.
+        self.word.compare_exchange(0, holder.to_word(), Acquire, Relaxed).ok().map(|_| Held(self))
+    }
+
     #[cold]
     fn try_again(&self, holder: Holder) -> Option<Held<'_>> {
         for _ in 0..TRIES {
-            match self.word.compare_exchange(0, holder.to_word(), Acquire, Relaxed) {
-                Ok(_) => return Some(Held(self)),
-                Err(_) => pause(),
+            // A look first: a failed exchange takes the line from the holder.
+            if self.word.load(Relaxed) == 0
+                && self.word.compare_exchange(0, holder.to_word(), Acquire, Relaxed).is_ok()
+            {
+                return Some(Held(self));
             }
+            pause();
         }
         // A holder that has unlocked meanwhile would not see the mark, so there is nothing to leave then.
         for _ in 0..TRIES.max(8) {

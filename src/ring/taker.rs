@@ -1,5 +1,8 @@
 //! The reading side of a lane that many consumers share. Steps T1-T4 and G1-G3 are those of `PROTOCOL.md`.
 
+#[cfg(not(loom))]
+mod at_hand;
+
 use crate::prim::AtomicU64;
 use crate::prim::Ordering::{Acquire, Relaxed, Release};
 use crate::prim::step;
