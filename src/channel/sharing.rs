@@ -33,6 +33,27 @@ fn a_lane_that_somebody_is_at_is_not_empty() {
 }
 
 #[test]
+fn no_sender_waits_for_ever_behind_others_that_never_pause() {
+    for receivers in [Receivers::One, Receivers::Competing] {
+        let options = Channel::options().message_bytes_max(1 << 20).receivers(receivers);
+        let channel = options.create_anonymous().unwrap();
+        let mut streaming = [channel.sender().unwrap(), channel.sender().unwrap()];
+        let mut rare = channel.sender().unwrap();
+        let mut receiver = channel.receiver().unwrap();
+        let _other = channel.receiver();
+        // In a block, and in the ring: one is not found by the same look as the other.
+        for message in [vec![1; 100_000], vec![2; 8]] {
+            rare.send(&message).unwrap();
+            let passed = (0..10_000).find(|_| {
+                streaming.iter_mut().for_each(|sender| sender.send(&[0; 8]).unwrap());
+                (0..2).any(|_| *receiver.recv().unwrap() == *message)
+            });
+            assert!(passed.is_some(), "{receivers:?}: {} bytes were not received", message.len());
+        }
+    }
+}
+
+#[test]
 fn what_the_dead_had_in_hand_is_received_before_the_end() {
     let channel = channel();
     let mut sender = channel.sender().unwrap();

@@ -76,8 +76,7 @@ impl LaneLock {
     fn try_again(&self, holder: Holder) -> Option<Held<'_>> {
         for _ in 0..TRIES {
             // A look first: a failed exchange takes the line from the holder.
-            if self.word.load(Relaxed) == 0
-                && self.word.compare_exchange(0, holder.to_word(), Acquire, Relaxed).is_ok()
+            if self.word.load(Relaxed) == 0 && self.word.compare_exchange(0, holder.to_word(), Acquire, Relaxed).is_ok()
             {
                 return Some(Held(self));
             }
