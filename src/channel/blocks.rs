@@ -4,7 +4,7 @@ use crate::channel::core::{Core, StructureLock};
 use crate::channel::slab::in_flight;
 use crate::ring::layout::Lane;
 use crate::ring::lock::Held;
-use crate::ring::taker::{perhaps_done_loans, unreleased_loans};
+use crate::ring::taker::loans::{perhaps_done_loans, unreleased_loans};
 use crate::ring::{Event, Readers, resize};
 use crate::shm::error::ShmError;
 use crate::shm::participants::{ROLE_SHIFT, Role};

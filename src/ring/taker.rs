@@ -2,6 +2,8 @@
 
 #[cfg(not(loom))]
 mod at_hand;
+#[cfg(not(loom))]
+pub(crate) mod loans;
 
 use crate::prim::AtomicU64;
 use crate::prim::Ordering::{Acquire, Relaxed, Release};
@@ -201,47 +203,6 @@ pub(crate) fn done(area: &Window, frame: Frame) {
     // Edge `done`, writing end.
     word.store(FrameHeader::Done { len: frame.ring_len() }.to_word(), Release);
     step("done.marked");
-}
-
-/// The loans that are committed in a lane and not released, of which nobody reads; shows each with its block's number.
-#[cfg(not(loom))]
-pub(crate) fn unreleased_loans(
-    lane: &Lane,
-    area: &Window,
-    classes: &std::ops::RangeInclusive<u8>,
-    each: impl FnMut(u64, u64),
-) -> Result<(), RingCorrupt> {
-    words_behind(lane, area, classes, |header| matches!(header, FrameHeader::Loan { .. }), each)
-}
-
-/// What may be loans that are done with, and whose blocks may not have been freed yet; shows each with its first word.
-#[cfg(not(loom))]
-pub(crate) fn perhaps_done_loans(
-    lane: &Lane,
-    area: &Window,
-    classes: &std::ops::RangeInclusive<u8>,
-    _lock: &Held<'_>,
-    each: impl FnMut(u64, u64),
-) -> Result<(), RingCorrupt> {
-    words_behind(lane, area, classes, |header| header == FrameHeader::Done { len: LOAN_LEN }, each)
-}
-
-/// Shows the position of each unreleased frame whose header is such, and the word behind that.
-#[cfg(not(loom))]
-fn words_behind(
-    lane: &Lane,
-    area: &Window,
-    classes: &std::ops::RangeInclusive<u8>,
-    is_such: impl Fn(FrameHeader) -> bool,
-    mut each: impl FnMut(u64, u64),
-) -> Result<(), RingCorrupt> {
-    let mut walk = Walk::from_word(alone::unreleased(lane), classes)?;
-    walk_frames(&mut walk, None, area, classes, |header, _, Walk { ring, position }| {
-        if is_such(header) {
-            each(position, ring.word(area, position + WORD).load(Relaxed));
-        }
-        Next::On
-    })
 }
 
 /// What is taken and not done, as the consumer in `own` sees it. What is given back and not taken again is others'.

@@ -20,7 +20,8 @@ benchmarks (NAME --help tells their arguments):
   ring   the channel between two processes, as ratios to the floor
   locks  Tidegate's mutex in each way of waiting beside others, as ratios to the best of these
   peers  Tidegate beside other channels, as ratios to Tidegate
-  forecast  the forecast of one channel for one tick: time and allocations";
+  forecast  the forecast of one channel for one tick: time and allocations
+  gauntlet  Tidegate with no knob touched beside every static configuration, on workloads that change";
 
 /// What a step needs and not every machine has.
 struct Tool {
@@ -75,6 +76,7 @@ const BENCHES: &[(&str, &str)] = &[
     ("locks", "benches/Cargo.toml"),
     ("peers", "benches/peers/Cargo.toml"),
     ("forecast", "benches/Cargo.toml"),
+    ("gauntlet", "benches/gauntlet/Cargo.toml"),
 ];
 
 fn main() -> ExitCode {

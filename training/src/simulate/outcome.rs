@@ -1,6 +1,6 @@
 //! What a run came to.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Simulation;
 
@@ -28,7 +28,7 @@ pub struct Outcome {
 }
 
 /// Quantiles of a latency, nanoseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
     /// The median.
     pub p50: u64,

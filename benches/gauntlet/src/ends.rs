@@ -1,0 +1,279 @@
+//! The processes of a run, and what each tells when it has ended.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use tidegate::Channel;
+use tidegate::channel::{Receiver, RecvError, Sender};
+use tidegate_benches::cores::Pinned;
+use tidegate_benches::fan::Tally;
+use tidegate_training::simulate::Latency;
+use tidegate_training::workload::{Due, Server, Service};
+
+use crate::clock::{be_punctual, cpu_ns, now_ns, sleep_until, work_until};
+use crate::workloads::HEAD_BYTES;
+
+/// Messages between two looks at the clock of one that sends as fast as can be.
+const BATCH: u64 = 64;
+
+/// What another process does, and where, if it is not wherever the kernel runs it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Part {
+    pub(crate) role: Role,
+    pub(crate) core: Option<usize>,
+}
+
+/// What another process does.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Role {
+    /// Sends what is due when it is due.
+    Send { channel: String, dues: PathBuf },
+    /// Sends messages of these sizes in turn for the window.
+    Flat { channel: String, sizes: Vec<u32>, window_ns: u64 },
+    /// Receives to the end.
+    Receive { channel: String, service: Service },
+    /// Sends, and waits for the answer, for the window.
+    Ping { there: String, back: String, bytes: u32, window_ns: u64 },
+    /// Answers each message with a copy.
+    Pong { there: String, back: String },
+}
+
+/// When a run begins, and from when on it counts.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Start {
+    pub(crate) at_ns: u64,
+    pub(crate) counts_from_ns: u64,
+}
+
+/// What an end did since it counts.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Ended {
+    /// All messages, those before it counted too: none may be missing.
+    pub(crate) sent: Tally,
+    pub(crate) received: Tally,
+    /// Messages, or round trips, that count.
+    pub(crate) counted: u64,
+    /// CPU time, but for that of the work which a real program would do.
+    pub(crate) cpu_ns: u64,
+    /// Time in sends that had to wait.
+    pub(crate) blocked_ns: u64,
+    /// Time in which there was a message to receive and the receiver had nothing else to do.
+    pub(crate) late_ns: u64,
+    /// From when a message was sent to when it was received; of a round trip, there and back.
+    pub(crate) latency_ns: Latency,
+    /// When it ended.
+    pub(crate) ended_ns: u64,
+}
+
+/// What is subtracted from the time an end uses.
+struct Meter {
+    cpu_before_ns: u64,
+    worked_ns: u64,
+    counts_from_ns: u64,
+    counts: bool,
+}
+
+impl Meter {
+    fn new(start: Start) -> Self {
+        Self { cpu_before_ns: cpu_ns(), worked_ns: 0, counts_from_ns: start.counts_from_ns, counts: false }
+    }
+
+    /// Whether what happens at `at_ns` counts; from the first that does, CPU time is counted.
+    fn counts(&mut self, at_ns: u64) -> bool {
+        if !self.counts && at_ns >= self.counts_from_ns {
+            self.counts = true;
+            (self.cpu_before_ns, self.worked_ns) = (cpu_ns(), 0);
+        }
+        self.counts
+    }
+
+    fn cpu_ns(&self) -> u64 {
+        (cpu_ns() - self.cpu_before_ns).saturating_sub(self.worked_ns)
+    }
+}
+
+impl Part {
+    /// Does it, between standard input and standard output.
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        be_punctual()?;
+        let _pinned = self.core.map(Pinned::to).transpose()?;
+        println!("{}", serde_json::to_string(&self.role.run()?)?);
+        Ok(())
+    }
+}
+
+impl Role {
+    fn run(self) -> anyhow::Result<Ended> {
+        Ok(match self {
+            Self::Send { channel, dues } => {
+                let dues = read_dues(&dues)?;
+                send(Channel::open(&channel)?.sender()?, &dues, await_start()?)?
+            }
+            Self::Flat { channel, sizes, window_ns } => {
+                flat(Channel::open(&channel)?.sender()?, &sizes, window_ns, await_start()?)?
+            }
+            Self::Receive { channel, service } => {
+                receive(Channel::open(&channel)?.receiver()?, Server::new(service), await_start()?)?
+            }
+            Self::Ping { there, back, bytes, window_ns } => {
+                let (there, back) = (Channel::open(&there)?.sender()?, Channel::open(&back)?.receiver()?);
+                ping(there, back, bytes, window_ns, await_start()?)?
+            }
+            Self::Pong { there, back } => {
+                let (there, back) = (Channel::open(&there)?.receiver()?, Channel::open(&back)?.sender()?);
+                pong(there, back, await_start()?)?
+            }
+        })
+    }
+}
+
+/// Says that this end is there, and waits for the word when to begin.
+fn await_start() -> anyhow::Result<Start> {
+    println!("ready");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    let start: Start = serde_json::from_str(&line).context("the process that measures has ended")?;
+    sleep_until(start.at_ns);
+    Ok(start)
+}
+
+/// Sends one message, its number and the time at its head; yields how long that took.
+fn send_one(sender: &mut Sender, sent: &mut Tally, bytes: u32, at_ns: u64) -> anyhow::Result<()> {
+    let mut claim = sender.claim(bytes as usize)?;
+    let number = sent.messages;
+    let (head, body) = claim.split_at_mut(HEAD_BYTES as usize);
+    head[..8].copy_from_slice(&number.to_ne_bytes());
+    head[8..].copy_from_slice(&at_ns.to_ne_bytes());
+    body.fill(number as u8);
+    claim.commit();
+    sent.add(number);
+    Ok(())
+}
+
+fn send(mut sender: Sender, dues: &[Due], start: Start) -> anyhow::Result<Ended> {
+    let (mut ended, mut meter) = (Ended::default(), Meter::new(start));
+    for due in dues {
+        let due_ns = start.at_ns + due.after_ns;
+        let counts = meter.counts(due_ns);
+        meter.worked_ns += work_until(due_ns);
+        let began_ns = now_ns();
+        send_one(&mut sender, &mut ended.sent, due.bytes, began_ns)?;
+        if counts {
+            ended.counted += 1;
+            ended.blocked_ns += now_ns() - began_ns;
+        }
+    }
+    drop(sender);
+    Ok(Ended { cpu_ns: meter.cpu_ns(), ended_ns: now_ns(), ..ended })
+}
+
+fn flat(mut sender: Sender, sizes: &[u32], window_ns: u64, start: Start) -> anyhow::Result<Ended> {
+    let (mut ended, mut meter) = (Ended::default(), Meter::new(start));
+    let mut sizes = sizes.iter().cycle();
+    loop {
+        let now = now_ns();
+        if now >= start.counts_from_ns + window_ns {
+            break;
+        }
+        let counts = meter.counts(now);
+        for bytes in sizes.by_ref().take(BATCH as usize) {
+            send_one(&mut sender, &mut ended.sent, *bytes, now)?;
+        }
+        ended.counted += if counts { BATCH } else { 0 };
+    }
+    drop(sender);
+    Ok(Ended { cpu_ns: meter.cpu_ns(), ended_ns: now_ns(), ..ended })
+}
+
+fn receive(mut receiver: Receiver, mut server: Server, start: Start) -> anyhow::Result<Ended> {
+    let (mut ended, mut meter) = (Ended::default(), Meter::new(start));
+    let mut latencies_ns = Vec::new();
+    let mut done_ns = 0;
+    loop {
+        let message = match receiver.recv() {
+            Ok(message) => message,
+            Err(RecvError::Disconnected) => break,
+            Err(error) => return Err(error.into()),
+        };
+        let received_ns = now_ns();
+        let (number, sent_ns) = head(&message)?;
+        ended.received.add(number);
+        if meter.counts(sent_ns) {
+            ended.counted += 1;
+            latencies_ns.push(received_ns.saturating_sub(sent_ns));
+            ended.late_ns += received_ns.saturating_sub(sent_ns.max(done_ns));
+        }
+        done_ns = start.at_ns + server.done_ns(received_ns - start.at_ns, message.len() as u32);
+        if done_ns > received_ns {
+            while now_ns() < done_ns {
+                std::hint::spin_loop();
+            }
+            meter.worked_ns += done_ns - received_ns;
+        }
+        drop(message);
+        done_ns = now_ns();
+    }
+    Ok(Ended { cpu_ns: meter.cpu_ns(), latency_ns: Latency::of(&mut latencies_ns), ended_ns: now_ns(), ..ended })
+}
+
+fn ping(mut there: Sender, mut back: Receiver, bytes: u32, window_ns: u64, start: Start) -> anyhow::Result<Ended> {
+    let (mut ended, mut meter) = (Ended::default(), Meter::new(start));
+    let mut latencies_ns = Vec::new();
+    let mut now = now_ns();
+    while now < start.counts_from_ns + window_ns {
+        let counts = meter.counts(now);
+        send_one(&mut there, &mut ended.sent, bytes, now)?;
+        let (number, sent_ns) = head(&*back.recv()?)?;
+        ended.received.add(number);
+        now = now_ns();
+        if counts {
+            ended.counted += 1;
+            latencies_ns.push(now - sent_ns);
+        }
+    }
+    drop(there);
+    Ok(Ended { cpu_ns: meter.cpu_ns(), latency_ns: Latency::of(&mut latencies_ns), ended_ns: now_ns(), ..ended })
+}
+
+fn pong(mut there: Receiver, mut back: Sender, start: Start) -> anyhow::Result<Ended> {
+    let (mut ended, mut meter) = (Ended::default(), Meter::new(start));
+    loop {
+        let message = match there.recv() {
+            Ok(message) => message,
+            Err(RecvError::Disconnected) => break,
+            Err(error) => return Err(error.into()),
+        };
+        let (number, sent_ns) = head(&message)?;
+        meter.counts(sent_ns);
+        back.send(&message)?;
+        ended.received.add(number);
+        ended.sent.add(number);
+    }
+    Ok(Ended { cpu_ns: meter.cpu_ns(), ended_ns: now_ns(), ..ended })
+}
+
+/// Number of a message, and when it was sent.
+fn head(message: &[u8]) -> anyhow::Result<(u64, u64)> {
+    let word = |at: usize| Some(u64::from_ne_bytes(*message.get(at..)?.first_chunk()?));
+    word(0).zip(word(8)).context("a message without a head")
+}
+
+/// Writes what a sender is to send.
+pub(crate) fn write_dues(path: &Path, dues: &[Due]) -> anyhow::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    for due in dues {
+        file.write_all(&due.after_ns.to_le_bytes())?;
+        file.write_all(&u64::from(due.bytes).to_le_bytes())?;
+    }
+    Ok(file.flush()?)
+}
+
+fn read_dues(path: &Path) -> anyhow::Result<Vec<Due>> {
+    let mut bytes = Vec::new();
+    BufReader::new(File::open(path)?).read_to_end(&mut bytes)?;
+    let numbers = bytes.as_chunks().0.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect::<Vec<_>>();
+    Ok(numbers.as_chunks().0.iter().map(|&[after_ns, bytes]| Due { after_ns, bytes: bytes as u32 }).collect())
+}
