@@ -52,6 +52,7 @@ impl Sender {
                         control: core.control.clone(),
                         receiver_wait: core.receiver_wait.clone(),
                         full_at: 0,
+                        lead: Default::default(),
                         peers_checked_ns: 0,
                         death_told: core.control.receiver_died.load(Relaxed),
                         blocks_checked_ns: 0,

@@ -18,6 +18,7 @@ mod joining;
 mod lane;
 mod lanes;
 mod layout;
+mod lead;
 mod loan;
 #[cfg(test)]
 mod one_order;

@@ -8,6 +8,7 @@ use crate::channel::error::{ChannelError, RecvError, TryRecvError};
 use crate::channel::guard::Guard;
 use crate::channel::lane::ReceiverLane;
 use crate::channel::lanes::Lanes;
+use crate::channel::lead::Lead;
 use crate::channel::place;
 use crate::channel::presence::{self, Arrivals};
 use crate::channel::seats::Seat;
@@ -22,13 +23,6 @@ use crate::shm::window::Shared;
 use crate::sync::clock::deadline;
 use crate::sync::wait::{WaitPoint, burst, is_peer_check_due, wait};
 
-/// Messages in a row after which a sender is taken to be streaming.
-pub(super) const STREAK_MIN: u32 = 16;
-/// Pauses, at most, before a streaming sender is looked after again: some microseconds. A receiver at its heels would
-/// take from it, with every message, the line that it is about to write. It pauses once for each message of the streak,
-/// which is about as long as the streak took, so the lead that the sender gets doubles until it is large enough.
-pub(super) const LEAD_PAUSES_MAX: u32 = 256;
-
 /// Receives the messages of every sender. Closing is dropping.
 #[derive(Debug)]
 pub struct Receiver {
@@ -39,6 +33,7 @@ pub struct Receiver {
     pub(super) frames: Vec<Frame>,
     /// Messages received since the last one that had to be waited for; it may wrap.
     streak: u32,
+    lead: Lead,
     /// Whether it refuses messages.
     closed: bool,
     /// When it last looked whether the senders live.
@@ -134,6 +129,7 @@ impl Receiver {
             senders: Vec::new(),
             frames: Vec::new(),
             streak: 0,
+            lead: Lead::default(),
             closed: false,
             peers_checked_ns: 0,
             peers_checked_trying_ns: 0,
@@ -276,10 +272,7 @@ impl Receiver {
             self.streak = self.streak.wrapping_add(1);
             return Ok(found);
         }
-        let streak = std::mem::take(&mut self.streak);
-        if streak >= STREAK_MIN {
-            (0..streak.min(LEAD_PAUSES_MAX)).for_each(|_| std::hint::spin_loop());
-        }
+        self.lead.give(std::mem::take(&mut self.streak).into());
         match burst(&self.waits.counters, || self.lanes.peek().transpose()) {
             Some(found) => Ok(found?),
             None => self.wait_for_message(deadline_ns),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::channel::claim::{Claim, Long, Room};
 use crate::channel::core::Core;
 use crate::channel::error::{SendError, TrySendError};
-use crate::channel::receiver::{LEAD_PAUSES_MAX, STREAK_MIN};
+use crate::channel::lead::Lead;
 use crate::channel::slab::Block;
 use crate::channel::{place, presence};
 use crate::prim::Ordering::Relaxed;
@@ -47,6 +47,7 @@ pub struct Sender {
     pub(super) receiver_wait: Shared<WaitPoint>,
     /// Messages sent when it last found its ring full.
     pub(super) full_at: u64,
+    pub(super) lead: Lead,
     /// When it last looked whether the receiver lives.
     pub(super) peers_checked_ns: u64,
     /// The receiver's death that was told last, or had come before this sender.
@@ -251,9 +252,7 @@ impl Sender {
     #[cold]
     pub(super) fn wait_for_room(&mut self, len: usize, deadline_ns: Option<u64>) -> Result<Room, SendError> {
         let streak = self.producer.messages().wrapping_sub(self.full_at);
-        if streak >= u64::from(STREAK_MIN) {
-            (0..streak.min(LEAD_PAUSES_MAX.into())).for_each(|_| std::hint::spin_loop());
-        }
+        self.lead.give(streak);
         self.full_at = self.producer.messages();
         let room = self.wait_until(deadline_ns, |sender| sender.try_reserve(len));
         self.free_spare();

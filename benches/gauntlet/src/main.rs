@@ -55,7 +55,7 @@ impl Options {
     fn lengths(&self) -> Lengths {
         let ms = |ms: u64| ms * 1_000_000;
         if self.quick {
-            Lengths { warm_ns: ms(150), window_ns: ms(250), phase_ns: ms(250) }
+            Lengths { warm_ns: ms(150), window_ns: ms(200), phase_ns: ms(200) }
         } else {
             Lengths { warm_ns: ms(500), window_ns: ms(2000), phase_ns: ms(2000) }
         }
