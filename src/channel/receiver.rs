@@ -32,7 +32,7 @@ pub struct Receiver {
     /// Of the batch in hand; kept for its memory.
     pub(super) frames: Vec<Frame>,
     /// Messages received since the last one that had to be waited for; it may wrap.
-    streak: u32,
+    pub(super) streak: u32,
     lead: Lead,
     /// Whether it refuses messages.
     closed: bool,
