@@ -8,22 +8,28 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 
 use crate::channel::{Channel, ResizeError};
-use crate::control::decide::{Action, Blocker, Situation, Verdict, decide, ring_bytes_wanted};
+use crate::control::decide::{Action, Blocker, Reason, Situation, Verdict, decide, ring_bytes_wanted};
 use crate::control::forecast_model::ForecastModel;
 use crate::control::forecaster::{Forecaster, Prediction};
 use crate::control::history::{History, HistoryPoint};
 use crate::control::journal::{Decision, Journal, Outcome, sentence};
 use crate::control::meters::Meters;
+use crate::control::pace::Pace;
+use crate::control::peak::RecentPeak;
 use crate::control::plan::{Bounds, Plan, Weights};
 use crate::control::plant::{LivePlant, Plant};
+use crate::control::saturation::Saturation;
+use crate::control::waits::WaitCosts;
 use crate::model::TICK_NS;
 use crate::prim::step;
 use crate::telemetry::Sample;
 
 /// Ticks between two looks for rings that the receiver has passed.
 const RECLAIM_TICKS: u64 = 16;
-/// Share of the newest tick in the mean of the receiver's gaps.
-const GAP_GAIN: f64 = 1.0 / 32.0;
+/// A forecast is believed up to this multiple of the largest backlog of late.
+const BELIEVED_MAX: f64 = 2.0;
+/// Rings that are filled to less than this part are far from full.
+const RELIEVED_PART: u64 = 4;
 
 /// Whether decisions are put in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -91,9 +97,16 @@ pub struct ControlAgent<P = LivePlant> {
     state: Arc<ControllerState>,
     plan: Plan,
     prediction: Option<Prediction>,
-    gap_us: f64,
-    gaps_s: f64,
+    waits: WaitCosts,
+    saturation: Saturation,
+    /// Backlog.
+    peak: RecentPeak,
+    /// Arrivals in a tick.
+    arrivals: RecentPeak,
+    pace: Pace,
+    /// Nominal ticks so far.
     tick: u64,
+    reclaimed_tick: u64,
     resized_tick: u64,
     switched_tick: u64,
     ticks_of_slack: u64,
@@ -118,7 +131,7 @@ impl Controller {
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 agent.step();
                 // A tick missed is not made up for: the next sample covers its time.
-                due = (due + tick).max(Instant::now());
+                due = (due + tick * agent.ticks_to_next()).max(Instant::now());
             }
         });
         Self { state, stop, thread: Some(thread) }
@@ -163,9 +176,13 @@ impl<P: Plant> ControlAgent<P> {
             state,
             plan: Plan { ring_bytes: plant.ring_bytes(), wait: plant.wait_strategy() },
             prediction: None,
-            gap_us: 0.0,
-            gaps_s: 0.0,
+            waits: WaitCosts::default(),
+            saturation: Saturation::default(),
+            peak: RecentPeak::default(),
+            arrivals: RecentPeak::default(),
+            pace: Pace::default(),
             tick: 0,
+            reclaimed_tick: 0,
             resized_tick: 0,
             switched_tick: 0,
             ticks_of_slack: 0,
@@ -194,44 +211,53 @@ impl<P: Plant> ControlAgent<P> {
         self.plant
     }
 
-    /// One duty cycle: samples, forecasts, decides, applies. Returns the number of changes put in force.
+    /// One duty cycle: samples, forecasts, decides, applies. Returns the number of changes put in force. The next is due after
+    /// [`ControlAgent::ticks_to_next`].
     pub fn step(&mut self) -> usize {
-        self.tick += 1;
         let sample = self.plant.sample();
+        let ticks = (sample.tick_ns.saturating_add(TICK_NS / 2) / TICK_NS).max(1);
+        self.tick += ticks;
         self.stalls = self.stalls.wrapping_add(sample.stalls);
-        self.learn_gaps(&sample);
+        let endpoints = sample.senders as usize + 1;
+        self.waits.observe(&sample, self.options.weights, endpoints, crate::channel::cpus(), ticks);
+        let relieved = sample.backlog_bytes_max.saturating_mul(RELIEVED_PART) < self.plant.ring_bytes();
+        self.saturation.observe(is_overflowing(&sample), relieved, ticks);
+        self.peak.observe(sample.backlog_bytes_most, ticks);
+        self.arrivals.observe(sample.arrived_bytes / ticks, ticks);
         self.prediction = self.forecaster.observe(&sample);
         self.plan = Plan { ring_bytes: self.plant.ring_bytes(), wait: sample.strategy };
         self.record(&sample);
         self.settle(&sample);
-        if self.tick.is_multiple_of(RECLAIM_TICKS) {
+        if self.tick - self.reclaimed_tick >= RECLAIM_TICKS {
+            self.reclaimed_tick = self.tick;
             // Memory that cannot be given back now is tried again; it is only memory.
             let _tried_again_later = self.plant.reclaim();
         }
-        let Some(prediction) = self.prediction else { return 0 };
-        let mut situation = self.situation(&sample, prediction);
-        self.learn_slack(ring_bytes_wanted(&situation));
-        situation.ticks_of_slack = self.ticks_of_slack;
-        situation.ring_bytes_sufficed = self.ring_bytes_sufficed;
-        let verdict = decide(&situation);
-        step("decision.made");
-        self.act(&sample, situation, prediction, verdict)
-    }
-
-    fn learn_gaps(&mut self, sample: &Sample) {
-        let seconds = sample.tick_ns.max(1) as f64 / 1e9;
-        self.gaps_s += (sample.idles as f64 / seconds - self.gaps_s) * GAP_GAIN;
-        // A wait that goes on counts as one that has lasted as long as it has.
-        let gaps = sample.idles.max(u64::from(sample.idle_ns > 0));
-        if gaps > 0 {
-            let gap_us = sample.idle_ns as f64 / 1000.0 / gaps as f64;
-            self.gap_us += (gap_us - self.gap_us) * GAP_GAIN;
+        let mut at_peace = !is_overflowing(&sample);
+        let mut changes = 0;
+        if let Some(prediction) = self.prediction {
+            let mut situation = self.situation(&sample, prediction);
+            self.learn_slack(ring_bytes_wanted(&situation), ticks);
+            situation.ticks_of_slack = self.ticks_of_slack;
+            situation.ring_bytes_sufficed = self.ring_bytes_sufficed;
+            let verdict = decide(&situation);
+            step("decision.made");
+            at_peace &= verdict.action == Action::Hold;
+            changes = self.act(&sample, situation, prediction, verdict);
         }
+        let room_bytes = self.plan.ring_bytes.saturating_sub(sample.backlog_bytes_max);
+        self.pace.observe(at_peace, room_bytes / self.arrivals.bytes().max(1), ticks);
+        changes
     }
 
-    fn learn_slack(&mut self, wanted: u64) {
+    /// Ticks of [`ControllerOptions::tick`] to the next duty cycle: more than one while the channel is at peace.
+    pub fn ticks_to_next(&self) -> u32 {
+        self.pace.interval() as u32
+    }
+
+    fn learn_slack(&mut self, wanted: u64, ticks: u64) {
         if wanted < self.plan.ring_bytes {
-            self.ticks_of_slack += 1;
+            self.ticks_of_slack += ticks;
             self.ring_bytes_sufficed = self.ring_bytes_sufficed.max(wanted);
         } else {
             self.forget_slack();
@@ -251,19 +277,22 @@ impl<P: Plant> ControlAgent<P> {
         } else {
             1.0 / f64::from(senders)
         };
-        let endpoints = senders as usize + 1;
+        let believed = self.peak.bytes() as f64 * BELIEVED_MAX;
         Situation {
             plan: self.plan,
             bounds: self.bounds,
             weights: self.options.weights,
             overflow_to_memory: self.forecaster.overflow_to_memory(),
             senders,
-            peak_backlog_bytes: prediction.peak_backlog_bytes * share,
+            peak_backlog_bytes: prediction.peak_backlog_bytes.min(believed) * share,
             backlog_bytes: sample.backlog_bytes_max as f64,
-            overflowing: sample.stalls > 0 || sample.rejected > 0 || sample.blocked_ns > sample.tick_ns / 10,
-            gap_us: self.gap_us,
-            gaps_s: self.gaps_s,
-            oversubscribed: endpoints > crate::channel::cpus(),
+            overflowing: is_overflowing(sample),
+            gap_us: self.waits.gap_us,
+            gaps_s: self.waits.gaps_s,
+            wait_costs_us_s: self.waits.arms_us_s,
+            wait_cost_now_us_s: self.waits.now_us_s,
+            futile_since_bytes: self.saturation.futile_since_bytes(),
+            growth_barred: self.saturation.is_barred(),
             ticks_since_resize: self.tick - self.resized_tick,
             ticks_of_slack: self.ticks_of_slack,
             ring_bytes_sufficed: self.ring_bytes_sufficed,
@@ -293,7 +322,7 @@ impl<P: Plant> ControlAgent<P> {
                 self.switched_tick = self.tick;
                 None
             }
-            Action::Grow | Action::Shrink => self.resize(verdict.plan.ring_bytes),
+            Action::Grow | Action::Shrink => self.resize(verdict.plan.ring_bytes, verdict.reason),
         };
         step("decision.applied");
         let repeated = blocker.is_some() && blocker == self.blocked_by;
@@ -310,12 +339,17 @@ impl<P: Plant> ControlAgent<P> {
         usize::from(action != Action::Hold)
     }
 
-    fn resize(&mut self, ring_bytes: u64) -> Option<Blocker> {
+    fn resize(&mut self, ring_bytes: u64, reason: Reason) -> Option<Blocker> {
         match self.plant.resize(ring_bytes) {
             Ok(outcome) if outcome.busy > 0 && outcome.offered == 0 => Some(Blocker::Busy),
             Ok(_) => {
                 self.resized_tick = self.tick;
                 self.forget_slack();
+                if reason == Reason::GrowthFutile {
+                    self.saturation.taken_back();
+                } else if ring_bytes > self.plan.ring_bytes {
+                    self.saturation.grew(self.plan.ring_bytes);
+                }
                 None
             }
             Err(ResizeError::OutOfBounds { .. } | ResizeError::ReceiveOnly) => Some(Blocker::Busy),
@@ -373,4 +407,9 @@ impl<P: Plant> ControlAgent<P> {
             journal.set_outcome(id, outcome);
         }
     }
+}
+
+/// Whether a sender had to wait, or was refused.
+fn is_overflowing(sample: &Sample) -> bool {
+    sample.stalls > 0 || sample.rejected > 0 || sample.blocked_ns > sample.tick_ns / 10
 }

@@ -8,18 +8,17 @@ use crate::control::plan::{Bounds, Plan, WAIT_ARMS, Weights, ring_arms};
 /// A dearer plan is kept while the cheapest is cheaper by less than this share: the dead band.
 const DEAD_BAND: f64 = 0.25;
 /// Ticks after a move in which no ring grows again: about what a move takes to show.
-const GROW_DWELL_TICKS: u64 = 4;
+const GROW_DWELL_TICKS: u64 = 2;
 /// Ticks of unbroken slack before a ring shrinks.
 const SHRINK_DWELL_TICKS: u64 = 250;
+/// The same share of a way to wait, which is changed at once and at no cost.
+const WAIT_DEAD_BAND: f64 = 0.1;
+/// What it has to save, microseconds a second: less is lost in what is not known.
+const WAIT_SAVING_MIN_US_S: f64 = 2_000.0;
 /// Ticks between switches of the wait strategy.
-const WAIT_DWELL_TICKS: u64 = 50;
+const WAIT_DWELL_TICKS: u64 = 16;
 /// Room that is planned beyond the forecast.
 const HEADROOM: f64 = 1.25;
-/// A wake-up through the kernel, from the write to the sleeper's first instruction, microseconds.
-const WAKE_US: f64 = 50.0;
-/// CPU time of going to sleep and of being woken, both sides, microseconds.
-const SLEEP_CPU_US: f64 = 8.0;
-
 /// All that a decision depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Situation {
@@ -44,8 +43,15 @@ pub struct Situation {
     pub gap_us: f64,
     /// Waits of the receiver a second.
     pub gaps_s: f64,
-    /// More endpoints than CPUs: a spinner takes time from the one it waits for.
-    pub oversubscribed: bool,
+    /// What each of [`WAIT_ARMS`] would have cost lately, microseconds a second.
+    pub wait_costs_us_s: [f64; WAIT_ARMS.len()],
+    /// The same of the strategy in force.
+    pub wait_cost_now_us_s: f64,
+    /// Rings of that many bytes overflowed, and so have all larger ones since: whoever sends is slowed down by whoever receives,
+    /// not by want of room.
+    pub futile_since_bytes: Option<u64>,
+    /// Whether growing was futile so lately that it is not tried again.
+    pub growth_barred: bool,
     /// Ticks since the rings were last resized.
     pub ticks_since_resize: u64,
     /// Ticks for which a smaller ring would have done without a break.
@@ -93,6 +99,8 @@ pub enum Reason {
     OverflowForecast,
     /// The forecast has fitted into a smaller ring for long.
     SlackProven,
+    /// Larger rings were as full as the smaller ones.
+    GrowthFutile,
     /// The receiver's waits are short: spinning is cheaper than being woken.
     ShortGaps,
     /// The receiver's waits are long: sleeping is cheaper than spinning.
@@ -108,6 +116,8 @@ pub enum Blocker {
     DeadBand,
     /// The last change is too recent.
     Dwell,
+    /// Larger rings were as full as the smaller ones not long ago.
+    Futile,
     /// The ring it needs still holds messages, or a sender is moving.
     Busy,
     /// The memory could not be had.
@@ -136,6 +146,7 @@ impl Reason {
             Self::OverflowNow => "overflow_now",
             Self::OverflowForecast => "overflow_forecast",
             Self::SlackProven => "slack_proven",
+            Self::GrowthFutile => "growth_futile",
             Self::ShortGaps => "short_gaps",
             Self::LongGaps => "long_gaps",
         }
@@ -148,6 +159,7 @@ impl Blocker {
         match self {
             Self::DeadBand => "dead_band",
             Self::Dwell => "dwell",
+            Self::Futile => "futile",
             Self::Busy => "busy",
             Self::NoMemory => "no_memory",
             Self::Shadow => "shadow",
@@ -191,9 +203,17 @@ fn decide_rings(situation: &Situation) -> Verdict {
     let mut verdict = hold(situation, candidates);
     let Some(best) = verdict.candidates.first().copied() else { return verdict };
     let wanted = best.plan.ring_bytes;
+    if let Some(ring_bytes) = situation.futile_since_bytes.filter(|bytes| *bytes < current) {
+        verdict.reason = Reason::GrowthFutile;
+        return enact(verdict, Action::Shrink, Plan { ring_bytes, ..situation.plan });
+    }
     if wanted > current {
         verdict.reason = if situation.overflowing { Reason::OverflowNow } else { Reason::OverflowForecast };
-        verdict.blocker = (situation.ticks_since_resize < GROW_DWELL_TICKS).then_some(Blocker::Dwell);
+        verdict.blocker = if situation.growth_barred {
+            Some(Blocker::Futile)
+        } else {
+            (situation.ticks_since_resize < GROW_DWELL_TICKS).then_some(Blocker::Dwell)
+        };
         return enact(verdict, Action::Grow, best.plan);
     }
     if wanted < current {
@@ -211,19 +231,19 @@ fn decide_rings(situation: &Situation) -> Verdict {
 }
 
 fn decide_waits(situation: &Situation) -> Verdict {
-    let wait = |wait| Candidate { plan: Plan { wait, ..situation.plan }, cost_us_s: wait_cost(situation, wait) };
-    let mut candidates: Vec<_> = WAIT_ARMS.into_iter().map(wait).collect();
+    let candidate = |(wait, cost_us_s)| Candidate { plan: Plan { wait, ..situation.plan }, cost_us_s };
+    let mut candidates: Vec<_> = WAIT_ARMS.into_iter().zip(situation.wait_costs_us_s).map(candidate).collect();
     sort(&mut candidates);
     let mut verdict = hold(situation, candidates);
     let Some(best) = verdict.candidates.first().copied() else { return verdict };
-    // Without gaps nothing was learned about them.
-    if best.plan.wait == situation.plan.wait || situation.gaps_s == 0.0 {
+    let now = situation.wait_cost_now_us_s;
+    // Without waits nothing was learned about them.
+    if best.plan.wait == situation.plan.wait || now == 0.0 {
         return verdict;
     }
     let calmer = spin_budget_ns(best.plan.wait) < spin_budget_ns(situation.plan.wait);
     verdict.reason = if calmer { Reason::LongGaps } else { Reason::ShortGaps };
-    let now = wait_cost(situation, situation.plan.wait);
-    verdict.blocker = if !clearly_cheaper(best.cost_us_s, now) {
+    verdict.blocker = if now - best.cost_us_s <= (now * WAIT_DEAD_BAND).max(WAIT_SAVING_MIN_US_S) {
         Some(Blocker::DeadBand)
     } else {
         (situation.ticks_since_switch < WAIT_DWELL_TICKS).then_some(Blocker::Dwell)
@@ -276,26 +296,6 @@ fn spin_budget_ns(wait: WaitStrategy) -> u32 {
     }
 }
 
-/// Latency of the wakes that a strategy needs, and CPU time of its spins and sleeps, for exponential gaps (Karlin et
-/// al., "Competitive randomized algorithms for nonuniform problems", 1990).
-fn wait_cost(situation: &Situation, wait: WaitStrategy) -> f64 {
-    let gap_us = situation.gap_us.max(0.01);
-    let spun_us = |budget_us: f64| gap_us * (1.0 - (-budget_us / gap_us).exp());
-    let sleeps = |budget_us: f64| (-budget_us / gap_us).exp();
-    let (spin_us, sleeps) = match wait {
-        WaitStrategy::Park => (0.0, 1.0),
-        WaitStrategy::SpinPark { budget_ns } => {
-            let budget_us = f64::from(budget_ns) / 1000.0;
-            (spun_us(budget_us), sleeps(budget_us))
-        }
-        WaitStrategy::Spin | WaitStrategy::SpinYield => (gap_us, 0.0),
-    };
-    // What a spinner burns is the time of the one it waits for, once more.
-    let spin_weight = if situation.oversubscribed { 2.0 } else { 1.0 } * situation.weights.cpu_us;
-    let a_wait = sleeps * (WAKE_US + SLEEP_CPU_US * situation.weights.cpu_us) + spin_us * spin_weight;
-    a_wait * situation.gaps_s
-}
-
 /// Cheapest first; of equals the smaller, which stands first.
 fn sort(candidates: &mut [Candidate]) {
     candidates.sort_by(|a, b| a.cost_us_s.total_cmp(&b.cost_us_s));
@@ -317,7 +317,10 @@ mod tests {
             overflowing: false,
             gap_us: 10.0,
             gaps_s: 0.0,
-            oversubscribed: false,
+            wait_costs_us_s: [0.0; WAIT_ARMS.len()],
+            wait_cost_now_us_s: 0.0,
+            futile_since_bytes: None,
+            growth_barred: false,
             ticks_since_resize: 1000,
             ticks_of_slack: 0,
             ring_bytes_sufficed: 0,
@@ -368,28 +371,40 @@ mod tests {
 
     #[test]
     fn growth_waits_until_the_last_move_can_show() {
-        let verdict = decide(&Situation { peak_backlog_bytes: 1e6, ticks_since_resize: 3, ..situation() });
+        let verdict = decide(&Situation { peak_backlog_bytes: 1e6, ticks_since_resize: 1, ..situation() });
         assert_eq!((verdict.action, verdict.blocker), (Action::Hold, Some(Blocker::Dwell)));
     }
 
     #[test]
-    fn long_gaps_are_slept_through_and_short_ones_spun_through() {
-        let long = decide(&Situation { gap_us: 2000.0, gaps_s: 400.0, ..situation() });
+    fn the_cheapest_way_to_wait_is_taken_if_it_is_clearly_cheaper() {
+        let costs = |costs: [f64; 4]| {
+            let wait_costs_us_s = costs.map(|cost| cost * 1000.0);
+            Situation { wait_costs_us_s, wait_cost_now_us_s: 100_000.0, ..situation() }
+        };
+        let long = decide(&costs([50.0, 60.0, 100.0, 200.0]));
         assert_eq!(
             (long.action, long.reason, long.plan.wait),
             (Action::SwitchWait, Reason::LongGaps, WaitStrategy::Park)
         );
-        let plan = Plan { wait: WaitStrategy::Park, ..situation().plan };
-        let short = decide(&Situation { gap_us: 5.0, gaps_s: 50_000.0, plan, ..situation() });
-        assert_eq!((short.action, short.reason), (Action::SwitchWait, Reason::ShortGaps));
-        assert!(matches!(short.plan.wait, WaitStrategy::SpinPark { .. }));
+        let short = decide(&costs([500.0, 300.0, 100.0, 80.0]));
+        assert_eq!(
+            (short.action, short.reason, short.plan.wait),
+            (Action::SwitchWait, Reason::ShortGaps, WAIT_ARMS[3])
+        );
+        let near = decide(&costs([91.0, 300.0, 100.0, 100.0]));
+        assert_eq!((near.action, near.blocker), (Action::Hold, Some(Blocker::DeadBand)));
+        let little = Situation { wait_costs_us_s: [100.0; 4], wait_cost_now_us_s: 2000.0, ..situation() };
+        assert_eq!(decide(&little).blocker, Some(Blocker::DeadBand));
+        let soon = decide(&Situation { ticks_since_switch: 15, ..costs([50.0; 4]) });
+        assert_eq!((soon.action, soon.blocker), (Action::Hold, Some(Blocker::Dwell)));
     }
 
     #[test]
-    fn an_advantage_inside_the_dead_band_is_not_taken() {
-        // Gaps near the break-even of sleeping and spinning.
-        let near = (30..90).map(|gap| Situation { gap_us: f64::from(gap), gaps_s: 1000.0, ..situation() });
-        let verdicts: Vec<_> = near.map(|situation| decide(&situation)).collect();
-        assert!(verdicts.iter().any(|v| v.blocker == Some(Blocker::DeadBand)));
+    fn growth_that_was_futile_is_taken_back_and_not_tried_again_at_once() {
+        let full = Situation { overflowing: true, ..situation() };
+        let back = decide(&Situation { futile_since_bytes: Some(1 << 14), ..full });
+        assert_eq!((back.action, back.reason, back.plan.ring_bytes), (Action::Shrink, Reason::GrowthFutile, 1 << 14));
+        let barred = decide(&Situation { growth_barred: true, ..full });
+        assert_eq!((barred.action, barred.blocker), (Action::Hold, Some(Blocker::Futile)));
     }
 }

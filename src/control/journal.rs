@@ -136,6 +136,9 @@ pub(crate) fn sentence(action: Action, reason: Reason, before: Plan, after: Plan
         Reason::OverflowNow => "a sender waits for room".to_owned(),
         Reason::OverflowForecast => format!("a backlog of {forecast_bytes} bytes is forecast"),
         Reason::SlackProven => format!("only {forecast_bytes} bytes are forecast, and less has sufficed for long"),
+        Reason::GrowthFutile => {
+            "larger rings have been as full, since the receiver is slower than who sends".to_owned()
+        }
         Reason::ShortGaps => "the receiver's waits are short, and spinning beats being woken".to_owned(),
         Reason::LongGaps => "the receiver's waits are long, and sleeping beats spinning".to_owned(),
     };

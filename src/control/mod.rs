@@ -13,8 +13,12 @@ mod host_profile;
 mod journal;
 mod meters;
 mod model_file;
+mod pace;
+mod peak;
 mod plan;
 mod plant;
+mod saturation;
+mod waits;
 
 pub use controller::{ControlAgent, Controller, ControllerOptions, ControllerState, Mode};
 pub use decide::{Action, Blocker, Candidate, Reason, Situation, Verdict, decide};

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use crate::sync::clock::now_ns;
 
 /// Between two looks: a look takes about a tenth of a millisecond, whichever channels it is for.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Of all CPUs (`proc_stat(5)`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(super) struct Machine {
     pub(super) context_switches: u64,
 }
 
-/// As of the last look, of this process; at most 100 ms old where it is asked for all the time. Zeros where `/proc` tells
+/// As of the last look, of this process; at most a second old where it is asked for all the time. Zeros where `/proc` tells
 /// nothing.
 pub(super) fn machine() -> Machine {
     static LAST: Mutex<(u64, Machine)> = Mutex::new((0, Machine { runnable: 0, context_switches: 0 }));

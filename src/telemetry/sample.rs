@@ -59,9 +59,9 @@ pub struct Sample {
     pub blocked_p99_ns: u64,
     /// The same of the receiver's waits for messages.
     pub idle_p99_ns: u64,
-    /// Threads of the whole machine that ran or could, up to 100 ms ago; 0 if that is not known.
+    /// Threads of the whole machine that ran or could, up to a second ago; 0 if that is not known.
     pub runnable: u32,
-    /// Context switches of the whole machine since it was started, up to 100 ms ago; 0 if that is not known.
+    /// Context switches of the whole machine since it was started, up to a second ago; 0 if that is not known.
     pub context_switches: u64,
     /// Wait strategy in force at the tick's end.
     pub strategy: WaitStrategy,

@@ -33,8 +33,8 @@ pub(crate) enum Role {
     Send { channel: String, dues: PathBuf },
     /// Sends messages of these sizes in turn for the window.
     Flat { channel: String, sizes: Vec<u32>, window_ns: u64 },
-    /// Receives to the end.
-    Receive { channel: String, service: Service },
+    /// Receives to the end; of what is sent as fast as can be, what is received within the window counts.
+    Receive { channel: String, service: Service, window_ns: Option<u64> },
     /// Sends, and waits for the answer, for the window.
     Ping { there: String, back: String, bytes: u32, window_ns: u64 },
     /// Answers each message with a copy.
@@ -115,8 +115,8 @@ impl Role {
             Self::Flat { channel, sizes, window_ns } => {
                 flat(Channel::open(&channel)?.sender()?, &sizes, window_ns, await_start()?)?
             }
-            Self::Receive { channel, service } => {
-                receive(Channel::open(&channel)?.receiver()?, Server::new(service), await_start()?)?
+            Self::Receive { channel, service, window_ns } => {
+                receive(Channel::open(&channel)?.receiver()?, Server::new(service), window_ns, await_start()?)?
             }
             Self::Ping { there, back, bytes, window_ns } => {
                 let (there, back) = (Channel::open(&there)?.sender()?, Channel::open(&back)?.receiver()?);
@@ -188,10 +188,12 @@ fn flat(mut sender: Sender, sizes: &[u32], window_ns: u64, start: Start) -> anyh
     Ok(Ended { cpu_ns: meter.cpu_ns(), ended_ns: now_ns(), ..ended })
 }
 
-fn receive(mut receiver: Receiver, mut server: Server, start: Start) -> anyhow::Result<Ended> {
+fn receive(mut receiver: Receiver, mut server: Server, window_ns: Option<u64>, start: Start) -> anyhow::Result<Ended> {
     let (mut ended, mut meter) = (Ended::default(), Meter::new(start));
+    let until_ns = window_ns.map_or(u64::MAX, |window_ns| start.counts_from_ns + window_ns);
     let mut latencies_ns = Vec::new();
     let mut done_ns = 0;
+    let mut is_over = false;
     loop {
         let message = match receiver.recv() {
             Ok(message) => message,
@@ -201,7 +203,15 @@ fn receive(mut receiver: Receiver, mut server: Server, start: Start) -> anyhow::
         let received_ns = now_ns();
         let (number, sent_ns) = head(&message)?;
         ended.received.add(number);
-        if meter.counts(sent_ns) {
+        if is_over {
+            continue;
+        }
+        if received_ns >= until_ns {
+            is_over = true;
+            (ended.cpu_ns, ended.ended_ns) = (meter.cpu_ns(), received_ns);
+            continue;
+        }
+        if meter.counts(if window_ns.is_some() { received_ns } else { sent_ns }) {
             ended.counted += 1;
             latencies_ns.push(received_ns.saturating_sub(sent_ns));
             ended.late_ns += received_ns.saturating_sub(sent_ns.max(done_ns));
@@ -216,7 +226,10 @@ fn receive(mut receiver: Receiver, mut server: Server, start: Start) -> anyhow::
         drop(message);
         done_ns = now_ns();
     }
-    Ok(Ended { cpu_ns: meter.cpu_ns(), latency_ns: Latency::of(&mut latencies_ns), ended_ns: now_ns(), ..ended })
+    if !is_over {
+        (ended.cpu_ns, ended.ended_ns) = (meter.cpu_ns(), now_ns());
+    }
+    Ok(Ended { latency_ns: Latency::of(&mut latencies_ns), ..ended })
 }
 
 fn ping(mut there: Sender, mut back: Receiver, bytes: u32, window_ns: u64, start: Start) -> anyhow::Result<Ended> {

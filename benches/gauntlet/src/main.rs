@@ -37,6 +37,9 @@ struct Options {
     /// Runs only the workloads whose name has this text in it
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// Runs only the configurations of these names, as adaptive,256KiB/spin_park
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    configurations: Vec<String>,
     /// Replays the recordings in this directory, too
     #[arg(long, value_name = "DIR")]
     traces: Option<PathBuf>,
@@ -73,7 +76,11 @@ fn main() -> anyhow::Result<()> {
     workloads.retain(|workload| options.only.as_ref().is_none_or(|only| workload.name.contains(only)));
     anyhow::ensure!(!workloads.is_empty(), "no workload has such a name");
     let mut store = Store::open(options.resume.as_deref(), lengths)?;
-    measure(&workloads, rounds, lengths, &mut store)?;
+    let mut configurations = Configuration::all();
+    let wanted = &options.configurations;
+    configurations.retain(|configuration| wanted.is_empty() || wanted.contains(&configuration.to_string()));
+    anyhow::ensure!(!configurations.is_empty(), "no configuration has such a name");
+    measure(&workloads, &configurations, rounds, lengths, &mut store)?;
     let report = GauntletReport::new(&workloads, rounds, &store);
     if let Some(path) = &options.html {
         std::fs::write(path, html::page(&report)).with_context(|| format!("writing {}", path.display()))?;
@@ -82,12 +89,18 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// Runs every workload in every configuration, in turns, but for what the store has.
-fn measure(workloads: &[Workload], rounds: u32, lengths: Lengths, store: &mut Store) -> anyhow::Result<()> {
+fn measure(
+    workloads: &[Workload],
+    configurations: &[Configuration],
+    rounds: u32,
+    lengths: Lengths,
+    store: &mut Store,
+) -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
     for round in 1..=rounds {
         for workload in workloads {
             eprintln!("round {round} of {rounds}: {}", workload.name);
-            for configuration in Configuration::all() {
+            for &configuration in configurations {
                 if store.has(&workload.name, configuration, round) {
                     continue;
                 }

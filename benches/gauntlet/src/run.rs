@@ -84,8 +84,9 @@ pub(crate) fn run(
     let controllers: Vec<_> = channels.iter().filter_map(control).collect();
     sleep_until(start.counts_from_ns);
     let cpu_before_ns = cpu_ns();
-    let (mebibytes, ended) = watch(&channels, actors)?;
-    let own_cpu_ns = cpu_ns() - cpu_before_ns;
+    let until_ns = workload.traffic.window_ns().map_or(u64::MAX, |window_ns| start.counts_from_ns + window_ns);
+    let (mebibytes, cpu_after_ns, ended) = watch(&channels, actors, until_ns)?;
+    let own_cpu_ns = cpu_after_ns - cpu_before_ns;
     let states: Vec<_> = controllers.iter().map(Controller::state).collect();
     drop(controllers);
     let changes = changes(&states, at_ns);
@@ -108,7 +109,8 @@ fn channels(configuration: Configuration, count: usize) -> anyhow::Result<Vec<(S
 /// What the other processes do: receivers first.
 fn roles(workload: &Workload, channels: &[(String, Channel)], directory: &Path) -> anyhow::Result<Vec<Role>> {
     let name = |i: usize| channels[i].0.clone();
-    let receive = |service: &Service| Role::Receive { channel: name(0), service: service.clone() };
+    let window_ns = workload.traffic.window_ns();
+    let receive = |service: &Service| Role::Receive { channel: name(0), service: service.clone(), window_ns };
     Ok(match &workload.traffic {
         Traffic::PingPong { bytes, window_ns } => vec![
             Role::Pong { there: name(0), back: name(1) },
@@ -139,8 +141,13 @@ fn placed(roles: Vec<Role>) -> anyhow::Result<Vec<Part>> {
     Ok(roles.into_iter().zip(0..).map(|(role, number)| Part { role, core: core(number) }).collect())
 }
 
-/// Waits until all have ended; the mean memory meanwhile, and what each has told.
-fn watch(channels: &[(String, Channel)], mut actors: Vec<Actor>) -> anyhow::Result<(f64, Vec<Ended>)> {
+/// Waits until all have ended. The mean memory until then, or until `until_ns` if that is earlier; the CPU time of this process at
+/// that time; and what each has told.
+fn watch(
+    channels: &[(String, Channel)],
+    mut actors: Vec<Actor>,
+    until_ns: u64,
+) -> anyhow::Result<(f64, u64, Vec<Ended>)> {
     let ending = Arc::new(AtomicU64::new(0));
     let told = std::thread::scope(|scope| {
         let listening = {
@@ -153,19 +160,20 @@ fn watch(channels: &[(String, Channel)], mut actors: Vec<Actor>) -> anyhow::Resu
         };
         let mut samplers: Vec<_> = channels.iter().map(|(_, channel)| Sampler::new(channel)).collect();
         let (mut bytes, mut looks) = (0.0, 0.0);
-        while ending.load(Ordering::Relaxed) == 0 {
+        while ending.load(Ordering::Relaxed) == 0 && now_ns() < until_ns {
             bytes += samplers.iter_mut().map(|sampler| sampler.sample().ring_bytes as f64).sum::<f64>();
             looks += 1.0;
             std::thread::sleep(LOOK_EVERY);
         }
+        let cpu_after_ns = cpu_ns();
         let told = listening.join().map_err(|_| anyhow::anyhow!("the listener panicked"))?;
-        told.map(|(lines, actors)| (bytes / f64::max(looks, 1.0), lines, actors))
+        told.map(|(lines, actors)| (bytes / f64::max(looks, 1.0), cpu_after_ns, lines, actors))
     });
-    let (bytes, lines, actors) = told?;
+    let (bytes, cpu_after_ns, lines, actors) = told?;
     let read = |line: &String| serde_json::from_str(line).context("what another process told");
     let ended: anyhow::Result<Vec<Ended>> = lines.iter().map(read).collect();
     actors.into_iter().try_for_each(|actor| actor.child.finish())?;
-    Ok((bytes / f64::from(1 << 20), ended?))
+    Ok((bytes / f64::from(1 << 20), cpu_after_ns, ended?))
 }
 
 fn changes(states: &[Arc<ControllerState>], start_ns: u64) -> Vec<(u64, Action)> {
@@ -186,7 +194,7 @@ fn measured(ended: &[Ended], start: Start, own_cpu_ns: u64, mebibytes: f64, chan
     // The first is the receiver, or answers.
     let timed = ended.iter().find(|end| end.latency_ns.p999 > 0).unwrap_or(&ended[0]);
     let us = |ns: u64| ns as f64 / 1e3;
-    let last_ns = ended.iter().map(|end| end.ended_ns).max().unwrap_or(start.counts_from_ns);
+    let last_ns = timed.ended_ns;
     Measured {
         messages: timed.counted,
         seconds: seconds(last_ns - start.counts_from_ns),

@@ -42,7 +42,15 @@ pub(crate) enum Traffic {
 impl Traffic {
     /// Whether there is no schedule to be late for: what counts is the time that a message takes.
     pub(crate) fn is_closed(&self) -> bool {
-        !matches!(self, Self::Scheduled { .. })
+        self.window_ns().is_some()
+    }
+
+    /// How long what has no schedule goes on.
+    pub(crate) fn window_ns(&self) -> Option<u64> {
+        match self {
+            Self::Scheduled { .. } => None,
+            Self::Flat { window_ns, .. } | Self::PingPong { window_ns, .. } => Some(*window_ns),
+        }
     }
 }
 
