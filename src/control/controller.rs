@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 
 use crate::channel::{Channel, ResizeError};
-use crate::control::decide::{Action, Blocker, Reason, Situation, Verdict, decide, ring_bytes_wanted};
+use crate::control::decide::{Action, Blocker, Reason, Situation, Verdict, decide, growth_rent_us, ring_bytes_wanted};
 use crate::control::forecast_model::ForecastModel;
 use crate::control::forecaster::{Forecaster, Prediction};
 use crate::control::history::{History, HistoryPoint};
@@ -18,6 +18,7 @@ use crate::control::pace::Pace;
 use crate::control::peak::RecentPeak;
 use crate::control::plan::{Bounds, Plan, Weights};
 use crate::control::plant::{LivePlant, Plant};
+use crate::control::rent::Credit;
 use crate::control::saturation::Saturation;
 use crate::control::waits::WaitCosts;
 use crate::model::TICK_NS;
@@ -99,6 +100,7 @@ pub struct ControlAgent<P = LivePlant> {
     prediction: Option<Prediction>,
     waits: WaitCosts,
     saturation: Saturation,
+    credit: Credit,
     /// Backlog.
     peak: RecentPeak,
     /// Arrivals in a tick.
@@ -178,6 +180,7 @@ impl<P: Plant> ControlAgent<P> {
             prediction: None,
             waits: WaitCosts::default(),
             saturation: Saturation::default(),
+            credit: Credit::default(),
             peak: RecentPeak::default(),
             arrivals: RecentPeak::default(),
             pace: Pace::default(),
@@ -218,8 +221,9 @@ impl<P: Plant> ControlAgent<P> {
         let ticks = (sample.tick_ns.saturating_add(TICK_NS / 2) / TICK_NS).max(1);
         self.tick += ticks;
         self.stalls = self.stalls.wrapping_add(sample.stalls);
-        let endpoints = sample.senders as usize + 1;
-        self.waits.observe(&sample, self.options.weights, endpoints, crate::channel::cpus(), ticks);
+        let (times, endpoints) = (self.plant.wait_times(), sample.senders as usize + 1);
+        self.waits.observe((&sample, &times), self.options.weights, (endpoints, crate::channel::cpus()), ticks);
+        self.credit.observe(sample.blocked_ns, ticks);
         let relieved = sample.backlog_bytes_max.saturating_mul(RELIEVED_PART) < self.plant.ring_bytes();
         self.saturation.observe(is_overflowing(&sample), relieved, ticks);
         self.peak.observe(sample.backlog_bytes_most, ticks);
@@ -245,9 +249,17 @@ impl<P: Plant> ControlAgent<P> {
             at_peace &= verdict.action == Action::Hold;
             changes = self.act(&sample, situation, prediction, verdict);
         }
-        let room_bytes = self.plan.ring_bytes.saturating_sub(sample.backlog_bytes_max);
-        self.pace.observe(at_peace, room_bytes / self.arrivals.bytes().max(1), ticks);
+        self.pace.observe(at_peace, self.ticks_to_full(&sample), ticks);
         changes
+    }
+
+    /// In how many ticks the rings may be full, if what has come lately comes again, and nothing is received. Those that were far
+    /// from it lately are not feared for: whoever sends there waits for answers, perhaps.
+    fn ticks_to_full(&self, sample: &Sample) -> u64 {
+        if self.peak.bytes().saturating_mul(RELIEVED_PART) < self.plan.ring_bytes {
+            return u64::MAX;
+        }
+        self.plan.ring_bytes.saturating_sub(sample.backlog_bytes_max) / self.arrivals.bytes().max(1)
     }
 
     /// Ticks of [`ControllerOptions::tick`] to the next duty cycle: more than one while the channel is at peace.
@@ -293,6 +305,7 @@ impl<P: Plant> ControlAgent<P> {
             wait_cost_now_us_s: self.waits.now_us_s,
             futile_since_bytes: self.saturation.futile_since_bytes(),
             growth_barred: self.saturation.is_barred(),
+            credit_us: self.credit.us(),
             ticks_since_resize: self.tick - self.resized_tick,
             ticks_of_slack: self.ticks_of_slack,
             ring_bytes_sufficed: self.ring_bytes_sufficed,
@@ -322,7 +335,7 @@ impl<P: Plant> ControlAgent<P> {
                 self.switched_tick = self.tick;
                 None
             }
-            Action::Grow | Action::Shrink => self.resize(verdict.plan.ring_bytes, verdict.reason),
+            Action::Grow | Action::Shrink => self.resize(&situation, &verdict),
         };
         step("decision.applied");
         let repeated = blocker.is_some() && blocker == self.blocked_by;
@@ -339,16 +352,18 @@ impl<P: Plant> ControlAgent<P> {
         usize::from(action != Action::Hold)
     }
 
-    fn resize(&mut self, ring_bytes: u64, reason: Reason) -> Option<Blocker> {
+    fn resize(&mut self, situation: &Situation, verdict: &Verdict) -> Option<Blocker> {
+        let ring_bytes = verdict.plan.ring_bytes;
         match self.plant.resize(ring_bytes) {
             Ok(outcome) if outcome.busy > 0 && outcome.offered == 0 => Some(Blocker::Busy),
             Ok(_) => {
                 self.resized_tick = self.tick;
                 self.forget_slack();
-                if reason == Reason::GrowthFutile {
+                if verdict.reason == Reason::GrowthFutile {
                     self.saturation.taken_back();
-                } else if ring_bytes > self.plan.ring_bytes {
+                } else if verdict.action == Action::Grow {
                     self.saturation.grew(self.plan.ring_bytes);
+                    self.credit.spend(growth_rent_us(situation, ring_bytes));
                 }
                 None
             }

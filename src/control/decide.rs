@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::WaitStrategy;
 use crate::control::plan::{Bounds, Plan, WAIT_ARMS, Weights, ring_arms};
+use crate::control::rent::rent_us;
 
 /// A dearer plan is kept while the cheapest is cheaper by less than this share: the dead band.
 const DEAD_BAND: f64 = 0.25;
@@ -14,7 +15,7 @@ const SHRINK_DWELL_TICKS: u64 = 250;
 /// The same share of a way to wait, which is changed at once and at no cost.
 const WAIT_DEAD_BAND: f64 = 0.1;
 /// What it has to save, microseconds a second: less is lost in what is not known.
-const WAIT_SAVING_MIN_US_S: f64 = 2_000.0;
+const WAIT_SAVING_MIN_US_S: f64 = 15_000.0;
 /// Ticks between switches of the wait strategy.
 const WAIT_DWELL_TICKS: u64 = 16;
 /// Room that is planned beyond the forecast.
@@ -52,6 +53,8 @@ pub struct Situation {
     pub futile_since_bytes: Option<u64>,
     /// Whether growing was futile so lately that it is not tried again.
     pub growth_barred: bool,
+    /// What may be spent on larger rings, microseconds: what stalls have cost lately, and a little on trust.
+    pub credit_us: f64,
     /// Ticks since the rings were last resized.
     pub ticks_since_resize: u64,
     /// Ticks for which a smaller ring would have done without a break.
@@ -118,6 +121,8 @@ pub enum Blocker {
     Dwell,
     /// Larger rings were as full as the smaller ones not long ago.
     Futile,
+    /// The memory would cost more than stalls have cost so far.
+    Rent,
     /// The ring it needs still holds messages, or a sender is moving.
     Busy,
     /// The memory could not be had.
@@ -160,6 +165,7 @@ impl Blocker {
             Self::DeadBand => "dead_band",
             Self::Dwell => "dwell",
             Self::Futile => "futile",
+            Self::Rent => "rent",
             Self::Busy => "busy",
             Self::NoMemory => "no_memory",
             Self::Shadow => "shadow",
@@ -209,12 +215,17 @@ fn decide_rings(situation: &Situation) -> Verdict {
     }
     if wanted > current {
         verdict.reason = if situation.overflowing { Reason::OverflowNow } else { Reason::OverflowForecast };
+        let paid = ring_arms(situation.bounds).filter(|arm| (current + 1..=wanted).contains(arm));
+        let paid = paid.filter(|arm| growth_rent_us(situation, *arm) <= situation.credit_us).last();
         verdict.blocker = if situation.growth_barred {
             Some(Blocker::Futile)
+        } else if paid.is_none() {
+            Some(Blocker::Rent)
         } else {
             (situation.ticks_since_resize < GROW_DWELL_TICKS).then_some(Blocker::Dwell)
         };
-        return enact(verdict, Action::Grow, best.plan);
+        let plan = Plan { ring_bytes: paid.unwrap_or(current), ..situation.plan };
+        return enact(verdict, Action::Grow, plan);
     }
     if wanted < current {
         verdict.reason = Reason::SlackProven;
@@ -228,6 +239,12 @@ fn decide_rings(situation: &Situation) -> Verdict {
         return enact(verdict, Action::Shrink, plan);
     }
     verdict
+}
+
+/// What it costs that all rings grow to `ring_bytes`.
+pub(crate) fn growth_rent_us(situation: &Situation, ring_bytes: u64) -> f64 {
+    let more = ring_bytes.saturating_sub(situation.plan.ring_bytes);
+    rent_us(more.saturating_mul(situation.senders.max(1).into()), situation.weights)
 }
 
 fn decide_waits(situation: &Situation) -> Verdict {
@@ -321,6 +338,7 @@ mod tests {
             wait_cost_now_us_s: 0.0,
             futile_since_bytes: None,
             growth_barred: false,
+            credit_us: 1e6,
             ticks_since_resize: 1000,
             ticks_of_slack: 0,
             ring_bytes_sufficed: 0,
@@ -341,6 +359,16 @@ mod tests {
         assert_eq!(verdict.plan.ring_bytes, 1 << 20);
         assert_eq!(verdict.candidates[0].plan, verdict.plan);
         assert!(verdict.candidates.is_sorted_by(|a, b| a.cost_us_s <= b.cost_us_s));
+    }
+
+    #[test]
+    fn a_forecast_alone_buys_little_room_and_stalls_buy_more() {
+        let needy = Situation { peak_backlog_bytes: 7e6, senders: 1, credit_us: 2_400.0, ..situation() };
+        assert_eq!(decide(&needy).plan.ring_bytes, 1 << 20);
+        let plan = Plan { ring_bytes: 1 << 20, ..needy.plan };
+        let dear = decide(&Situation { plan, ..needy });
+        assert_eq!((dear.action, dear.blocker), (Action::Hold, Some(Blocker::Rent)));
+        assert_eq!(decide(&Situation { plan, credit_us: 8_000.0, ..needy }).plan.ring_bytes, 1 << 22);
     }
 
     #[test]
@@ -393,7 +421,7 @@ mod tests {
         );
         let near = decide(&costs([91.0, 300.0, 100.0, 100.0]));
         assert_eq!((near.action, near.blocker), (Action::Hold, Some(Blocker::DeadBand)));
-        let little = Situation { wait_costs_us_s: [100.0; 4], wait_cost_now_us_s: 2000.0, ..situation() };
+        let little = Situation { wait_costs_us_s: [100.0; 4], wait_cost_now_us_s: 15_000.0, ..situation() };
         assert_eq!(decide(&little).blocker, Some(Blocker::DeadBand));
         let soon = decide(&Situation { ticks_since_switch: 15, ..costs([50.0; 4]) });
         assert_eq!((soon.action, soon.blocker), (Action::Hold, Some(Blocker::Dwell)));

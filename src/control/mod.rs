@@ -17,6 +17,7 @@ mod pace;
 mod peak;
 mod plan;
 mod plant;
+mod rent;
 mod saturation;
 mod waits;
 

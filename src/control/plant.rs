@@ -2,7 +2,7 @@
 
 use crate::WaitStrategy;
 use crate::channel::{Channel, Resize, ResizeError};
-use crate::telemetry::{Sample, Sampler};
+use crate::telemetry::{Sample, Sampler, WaitTimes};
 
 /// What a controller sees and sets. A simulation that implements it is controlled as a channel is.
 pub trait Plant {
@@ -14,6 +14,8 @@ pub trait Plant {
     fn wait_strategy(&self) -> WaitStrategy;
     /// Ends a tick and starts the next.
     fn sample(&mut self) -> Sample;
+    /// Waits that ended in that tick.
+    fn wait_times(&self) -> WaitTimes;
     /// Rings entered by all senders so far.
     fn epochs(&self) -> u64;
     /// Asks for rings of that size.
@@ -59,6 +61,10 @@ impl Plant for LivePlant {
 
     fn sample(&mut self) -> Sample {
         self.sampler.sample()
+    }
+
+    fn wait_times(&self) -> WaitTimes {
+        self.sampler.wait_times()
     }
 
     fn epochs(&self) -> u64 {

@@ -2,10 +2,12 @@
 
 use crate::WaitStrategy;
 use crate::control::plan::{WAIT_ARMS, Weights};
-use crate::telemetry::Sample;
+use crate::telemetry::{Sample, WaitTimes};
 
 /// A wake-up through the kernel, from the write to the sleeper's first instruction, microseconds.
 const WAKE_US: f64 = 50.0;
+/// Part of it, at least, that a sleeper's wait has on top.
+const WAKE_LEAST_US: f64 = 25.0;
 /// CPU time of going to sleep and of being woken, both sides, microseconds.
 const SLEEP_CPU_US: f64 = 8.0;
 /// Share of the newest tick in a mean.
@@ -25,79 +27,100 @@ pub(crate) struct WaitCosts {
     in_force: WaitStrategy,
 }
 
-/// Waits of one side in a tick.
-#[derive(Debug, Clone, Copy)]
-struct Waits {
-    mean_us: f64,
-    a_second: f64,
-}
-
-impl Waits {
-    fn of(count: u64, total_ns: u64, sample: &Sample) -> Self {
-        // A wait that goes on counts as one that has lasted as long as it has.
-        let count = count.max(u64::from(total_ns > 0)) as f64;
-        let seconds = sample.tick_ns.max(1) as f64 / 1e9;
-        Self { mean_us: total_ns as f64 / 1e3 / count.max(1.0), a_second: count / seconds }
-    }
-
-    fn cost_us_s(self, wait: WaitStrategy, cpu: f64, spin: f64) -> f64 {
-        a_wait(wait, self.mean_us, cpu, spin) * self.a_second
-    }
-}
-
 impl WaitCosts {
-    /// Takes a tick in, or several in one sample. `cpus` are those that the `endpoints` share.
-    pub(crate) fn observe(&mut self, sample: &Sample, weights: Weights, endpoints: usize, cpus: usize, ticks: u64) {
-        let receiver = Waits::of(sample.idles, sample.idle_ns, sample);
-        let senders = Waits::of(sample.stalls, sample.blocked_ns, sample);
+    /// Takes a tick in, or several in one sample, with the waits that ended in it. `cpus` are those that the `endpoints` share.
+    pub(crate) fn observe(
+        &mut self,
+        (sample, times): (&Sample, &WaitTimes),
+        weights: Weights,
+        (endpoints, cpus): (usize, usize),
+        ticks: u64,
+    ) {
+        let seconds = sample.tick_ns.max(1) as f64 / 1e9;
+        let prices = Prices {
+            // Who spins yields: of more endpoints than CPUs each has its share of these.
+            spin: weights.cpu_us * (cpus as f64 / endpoints.max(1) as f64).min(1.0),
+            sleep: WAKE_US + SLEEP_CPU_US * weights.cpu_us,
+        };
+        let in_force = sample.strategy;
+        let cost = |wait| prices.all(wait, sample, times) / seconds;
         let gain = 1.0 - (1.0 - GAIN).powi(ticks.min(64) as i32);
-        // Who spins yields: of more endpoints than CPUs each has its share of these.
-        let spin = weights.cpu_us * (cpus as f64 / endpoints.max(1) as f64).min(1.0);
-        let cost = |wait| [receiver, senders].map(|waits| waits.cost_us_s(wait, weights.cpu_us, spin)).iter().sum();
-        if self.in_force != sample.strategy {
+        if self.in_force != in_force {
             // Else what another has cost would be held against it.
-            self.in_force = sample.strategy;
-            let known = WAIT_ARMS.iter().position(|arm| *arm == sample.strategy);
-            self.now_us_s = known.map_or_else(|| cost(sample.strategy), |arm| self.arms_us_s[arm]);
+            self.in_force = in_force;
+            let known = WAIT_ARMS.iter().position(|arm| *arm == in_force);
+            self.now_us_s = known.map_or_else(|| cost(in_force), |arm| self.arms_us_s[arm]);
         }
         let approach = |mean: &mut f64, newest: f64| *mean += (newest - *mean) * gain;
         self.arms_us_s.iter_mut().zip(WAIT_ARMS).for_each(|(mean, arm)| approach(mean, cost(arm)));
-        approach(&mut self.now_us_s, cost(sample.strategy));
-        approach(&mut self.gaps_s, receiver.a_second);
-        if receiver.a_second > 0.0 {
-            approach(&mut self.gap_us, receiver.mean_us);
+        approach(&mut self.now_us_s, cost(in_force));
+        let gaps = times.receivers.iter().sum::<u64>();
+        approach(&mut self.gaps_s, gaps as f64 / seconds);
+        if gaps > 0 {
+            let total_us: f64 = durations(&times.receivers, in_force).map(|(us, count)| us * count).sum();
+            approach(&mut self.gap_us, total_us / gaps as f64);
         }
     }
 }
 
-/// Latency of the wake that a wait may need, and CPU time of its spins and its sleep, for exponential waits of `gap_us` in the
-/// mean (Karlin et al., "Competitive randomized algorithms for nonuniform problems", 1990). `cpu` is what a microsecond of CPU
-/// is worth, `spin` one that is spun.
-fn a_wait(wait: WaitStrategy, gap_us: f64, cpu: f64, spin: f64) -> f64 {
-    let gap_us = gap_us.max(0.01);
-    let (spun_us, sleeps) = match wait {
-        WaitStrategy::Park => (0.0, 1.0),
-        WaitStrategy::SpinPark { budget_ns } => {
-            let sleeps = (-f64::from(budget_ns) / 1000.0 / gap_us).exp();
-            (gap_us * (1.0 - sleeps), sleeps)
+/// What a microsecond that is spun costs, and a sleep.
+#[derive(Debug, Clone, Copy)]
+struct Prices {
+    spin: f64,
+    sleep: f64,
+}
+
+impl Prices {
+    /// What all waits of a tick would have cost, had they been waited for like that.
+    fn all(self, wait: WaitStrategy, sample: &Sample, times: &WaitTimes) -> f64 {
+        match wait {
+            WaitStrategy::Spin | WaitStrategy::SpinYield => {
+                (sample.idle_ns + sample.blocked_ns) as f64 / 1e3 * self.spin
+            }
+            WaitStrategy::Park => self.waits(0.0, sample.strategy, times),
+            WaitStrategy::SpinPark { budget_ns } => self.waits(f64::from(budget_ns) / 1e3, sample.strategy, times),
         }
-        WaitStrategy::Spin | WaitStrategy::SpinYield => (gap_us, 0.0),
+    }
+
+    /// Spins of up to `budget_us`, and a sleep for what takes longer: at most twice what is best for each wait, if a sleep costs
+    /// as much as the budget (Karlin et al., "Competitive randomized algorithms for nonuniform problems", 1990).
+    fn waits(self, budget_us: f64, in_force: WaitStrategy, times: &WaitTimes) -> f64 {
+        let a_wait = |us: f64| if us <= budget_us { us * self.spin } else { budget_us * self.spin + self.sleep };
+        let both = durations(&times.receivers, in_force).chain(durations(&times.senders, in_force));
+        both.map(|(us, count)| a_wait(us) * count).sum()
+    }
+}
+
+/// How long what was waited for took to come, microseconds, and how often. What was slept for came before its sleeper woke up.
+fn durations(buckets: &[u64], in_force: WaitStrategy) -> impl Iterator<Item = (f64, f64)> {
+    let slept_from_us = match in_force {
+        WaitStrategy::Park => 0.0,
+        WaitStrategy::SpinPark { budget_ns } => f64::from(budget_ns) / 1e3,
+        WaitStrategy::Spin | WaitStrategy::SpinYield => f64::INFINITY,
     };
-    sleeps * (WAKE_US + SLEEP_CPU_US * cpu) + spun_us * spin
+    buckets.iter().enumerate().filter(|(_, count)| **count > 0).map(move |(bucket, &count)| {
+        // The middle of what the bucket is for.
+        let us = 0.75 * (1u64 << bucket) as f64 / 1e3;
+        let slept = if us > slept_from_us { WAKE_LEAST_US.min(us - slept_from_us) } else { 0.0 };
+        (us - slept, count as f64)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::TICK_NS;
-    use crate::{Channel, telemetry::Sampler};
 
-    fn learned(idles: u64, idle_us: u64, ticks: usize) -> WaitCosts {
-        let channel = Channel::options().create_anonymous().unwrap();
-        let still = Sampler::new(&channel).sample();
-        let sample = Sample { tick_ns: TICK_NS, idles, idle_ns: idle_us * 1000, ..still };
+    /// Of ticks in which a receiver, or a sender, waits so often for so long.
+    fn learned(receiver: (u64, u64), sender: (u64, u64), ticks: u64) -> WaitCosts {
+        let ns = |(count, us): (u64, u64)| (count, count * us * 1000);
+        let ((idles, idle_ns), (stalls, blocked_ns)) = (ns(receiver), ns(sender));
+        let mut times = WaitTimes::default();
+        times.add_receivers(idles, idle_ns);
+        times.add_senders(stalls, blocked_ns);
+        let sample = Sample { tick_ns: TICK_NS, idles, idle_ns, stalls, blocked_ns, ..Sample::default() };
         let mut costs = WaitCosts::default();
-        (0..ticks).for_each(|_| costs.observe(&sample, Weights::BALANCED, 2, 2, 1));
+        (0..ticks).for_each(|_| costs.observe((&sample, &times), Weights::BALANCED, (2, 2), 1));
         costs
     }
 
@@ -108,30 +131,35 @@ mod tests {
 
     #[test]
     fn long_waits_are_slept_through_and_short_ones_spun_through() {
-        assert_eq!(cheapest(&learned(1, 990, 10)), WaitStrategy::Park);
-        assert_eq!(cheapest(&learned(60, 600, 10)), WaitStrategy::SpinPark { budget_ns: 200_000 });
-        let costs = learned(60, 600, 100);
-        assert!((costs.gap_us - 10.0).abs() < 0.1 && (costs.gaps_s - 60_000.0).abs() < 600.0, "{costs:?}");
-        assert!(costs.now_us_s > 0.0 && costs.now_us_s < 1e6);
+        assert_eq!(cheapest(&learned((1, 990), (0, 0), 10)), WaitStrategy::Park);
+        assert_ne!(cheapest(&learned((20, 20), (0, 0), 10)), WaitStrategy::Park);
+        let costs = learned((20, 20), (0, 0), 100);
+        assert!((costs.gap_us - 24.0).abs() < 1.0 && (costs.gaps_s - 20_000.0).abs() < 1.0, "{costs:?}");
     }
 
     #[test]
     fn a_sender_that_waits_for_room_is_a_reason_to_spin_too() {
-        let channel = Channel::options().create_anonymous().unwrap();
-        let still = Sampler::new(&channel).sample();
-        let sample = Sample { tick_ns: TICK_NS, stalls: 300, blocked_ns: 900_000, ..still };
+        assert_ne!(cheapest(&learned((0, 0), (300, 3), 1)), WaitStrategy::Park);
+    }
+
+    #[test]
+    fn few_long_waits_outweigh_many_short_ones() {
+        let mut times = WaitTimes::default();
+        times.add_receivers(100, 100 * 1_000);
+        times.add_receivers(2, 800_000);
+        let sample = Sample { tick_ns: TICK_NS, idles: 102, idle_ns: 900_000, ..Sample::default() };
         let mut costs = WaitCosts::default();
-        costs.observe(&sample, Weights::BALANCED, 2, 2, 1);
-        assert_ne!(cheapest(&costs), WaitStrategy::Park);
+        costs.observe((&sample, &times), Weights::BALANCED, (2, 2), 1);
+        assert_eq!(cheapest(&costs), WAIT_ARMS[1], "{costs:?}");
     }
 
     #[test]
     fn many_ticks_in_one_sample_weigh_as_many() {
-        let (one_by_one, mut at_once) = (learned(1, 990, 8), WaitCosts::default());
-        let channel = Channel::options().create_anonymous().unwrap();
-        let still = Sampler::new(&channel).sample();
-        let sample = Sample { tick_ns: 8 * TICK_NS, idles: 8, idle_ns: 8 * 990_000, ..still };
-        at_once.observe(&sample, Weights::BALANCED, 2, 2, 8);
+        let (one_by_one, mut at_once) = (learned((1, 990), (0, 0), 8), WaitCosts::default());
+        let mut times = WaitTimes::default();
+        times.add_receivers(8, 8 * 990_000);
+        let sample = Sample { tick_ns: 8 * TICK_NS, idles: 8, idle_ns: 8 * 990_000, ..Sample::default() };
+        at_once.observe((&sample, &times), Weights::BALANCED, (2, 2), 8);
         assert!((at_once.arms_us_s[0] / one_by_one.arms_us_s[0] - 1.0).abs() < 1e-9);
     }
 }

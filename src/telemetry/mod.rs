@@ -8,5 +8,5 @@ mod sample;
 mod trace;
 
 pub use recorder::{RecordError, Recorded, record};
-pub use sample::{Sample, Sampler};
+pub use sample::{Sample, Sampler, WaitTimes};
 pub use trace::{TraceError, TraceHeader, TraceReader, TraceWriter};

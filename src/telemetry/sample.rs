@@ -67,6 +67,32 @@ pub struct Sample {
     pub strategy: WaitStrategy,
 }
 
+/// Waits that ended in a tick, by duration: entry `b` counts those of less than 2^b nanoseconds and not of less than half of that,
+/// the last one all longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WaitTimes {
+    /// Of receivers, for messages.
+    pub receivers: [u64; WAIT_BUCKETS],
+    /// Of senders, for room.
+    pub senders: [u64; WAIT_BUCKETS],
+}
+
+impl WaitTimes {
+    /// Adds `count` waits of a receiver that took `total_ns` together, as if all had taken the same time.
+    pub fn add_receivers(&mut self, count: u64, total_ns: u64) {
+        self.receivers[bucket_of(total_ns / count.max(1))] += count;
+    }
+
+    /// The same of senders.
+    pub fn add_senders(&mut self, count: u64, total_ns: u64) {
+        self.senders[bucket_of(total_ns / count.max(1))] += count;
+    }
+}
+
+fn bucket_of(ns: u64) -> usize {
+    ((u64::BITS - ns.leading_zeros()) as usize).min(WAIT_BUCKETS - 1)
+}
+
 /// Takes samples of one channel.
 #[derive(Debug)]
 pub struct Sampler {
@@ -74,6 +100,7 @@ pub struct Sampler {
     previous: ChannelView,
     /// Least and most backlog of the looks in this tick.
     backlogs: (u64, u64),
+    wait_times: WaitTimes,
 }
 
 impl Sampler {
@@ -81,7 +108,7 @@ impl Sampler {
     pub fn new(channel: &Channel) -> Self {
         let previous = channel.view();
         let backlog = previous.backlog_bytes();
-        Self { channel: channel.clone(), previous, backlogs: (backlog, backlog) }
+        Self { channel: channel.clone(), previous, backlogs: (backlog, backlog), wait_times: WaitTimes::default() }
     }
 
     /// Looks at the backlog within the tick, so that the sample knows how far it went up and down.
@@ -95,8 +122,14 @@ impl Sampler {
         let view = self.channel.view();
         let sample = between(&self.previous, &view, self.backlogs);
         self.backlogs = (sample.backlog_bytes, sample.backlog_bytes);
+        self.wait_times = wait_times(&self.previous, &view);
         self.previous = view;
         sample
+    }
+
+    /// The waits that ended in the tick that the last sample is of.
+    pub fn wait_times(&self) -> WaitTimes {
+        self.wait_times
     }
 }
 
@@ -105,7 +138,7 @@ fn between(earlier: &ChannelView, later: &ChannelView, (least, most): (u64, u64)
     let lanes = |count: fn(&crate::channel::LaneView) -> u64| {
         grown(&|view: &ChannelView| view.lanes.iter().map(count).fold(0, u64::wrapping_add))
     };
-    let (machine, backlog_bytes) = (machine(), later.backlog_bytes());
+    let (machine, backlog_bytes, times) = (machine(), later.backlog_bytes(), wait_times(earlier, later));
     let receiver = |count: fn(&WaitView) -> u64| grown(&|view: &ChannelView| count(&view.receiver_waits));
     Sample {
         at_ns: later.at_ns,
@@ -130,15 +163,20 @@ fn between(earlier: &ChannelView, later: &ChannelView, (least, most): (u64, u64)
         parks: lanes(|lane| lane.sender_waits.parks).wrapping_add(receiver(|waits| waits.parks)),
         wakes: lanes(|lane| lane.sender_waits.wakes).wrapping_add(receiver(|waits| waits.wakes)),
         waiting: later.lanes.iter().map(|lane| lane.sender_waits.waiting).sum::<u32>() + later.receiver_waits.waiting,
-        blocked_p99_ns: p99_ns(|bucket| lanes_bucket(later, bucket).saturating_sub(lanes_bucket(earlier, bucket))),
-        idle_p99_ns: p99_ns(|bucket| {
-            let of = |view: &ChannelView| view.receiver_waits.histogram[bucket];
-            of(later).saturating_sub(of(earlier))
-        }),
+        blocked_p99_ns: p99_ns(times.senders),
+        idle_p99_ns: p99_ns(times.receivers),
         runnable: machine.runnable,
         context_switches: machine.context_switches,
         strategy: later.strategy,
     }
+}
+
+fn wait_times(earlier: &ChannelView, later: &ChannelView) -> WaitTimes {
+    let receivers = |view: &ChannelView, bucket: usize| view.receiver_waits.histogram[bucket];
+    let ended = |of: fn(&ChannelView, usize) -> u64| {
+        std::array::from_fn(|bucket| of(later, bucket).saturating_sub(of(earlier, bucket)))
+    };
+    WaitTimes { receivers: ended(receivers), senders: ended(lanes_bucket) }
 }
 
 /// Ended waits of all senders in one bucket.
@@ -147,8 +185,7 @@ fn lanes_bucket(view: &ChannelView, bucket: usize) -> u64 {
 }
 
 /// Upper bound of the bucket that holds the 99th of 100 waits.
-fn p99_ns(ended: impl Fn(usize) -> u64) -> u64 {
-    let counts: [u64; WAIT_BUCKETS] = std::array::from_fn(ended);
+fn p99_ns(counts: [u64; WAIT_BUCKETS]) -> u64 {
     let all = counts.iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
     // Of fewer than a hundred, the longest.
     let rank = all.saturating_sub(all / 100);
@@ -213,7 +250,9 @@ mod tests {
     #[test]
     fn a_percentile_is_the_bound_of_its_bucket() {
         let of = |counts: &[(usize, u64)]| {
-            p99_ns(|bucket| counts.iter().find(|(at, _)| *at == bucket).map_or(0, |(_, count)| *count))
+            p99_ns(std::array::from_fn(|bucket| {
+                counts.iter().find(|(at, _)| *at == bucket).map_or(0, |(_, count)| *count)
+            }))
         };
         assert_eq!(of(&[]), 0);
         assert_eq!(of(&[(5, 1), (9, 1)]), 512);

@@ -4,7 +4,7 @@ use tidegate::WaitStrategy;
 use tidegate::channel::{Resize, ResizeError};
 use tidegate::control::Plant;
 use tidegate::model::TICK_NS;
-use tidegate::telemetry::Sample;
+use tidegate::telemetry::{Sample, WaitTimes};
 
 use super::{Counts, Simulation};
 
@@ -19,6 +19,7 @@ pub(crate) struct SimulatedPlant<'a> {
     idle_before_ns: u64,
     epochs: u64,
     epochs_before: u64,
+    wait_times: WaitTimes,
     /// Whether anything is left to happen.
     pub(crate) goes_on: bool,
 }
@@ -35,6 +36,7 @@ impl<'a> SimulatedPlant<'a> {
             idle_before_ns: 0,
             epochs: 1,
             epochs_before: 1,
+            wait_times: WaitTimes::default(),
             goes_on: true,
         }
     }
@@ -62,6 +64,9 @@ impl Plant for SimulatedPlant<'_> {
         let idle_before_ns = std::mem::replace(&mut self.idle_before_ns, idle_ns);
         let epochs_before = std::mem::replace(&mut self.epochs_before, self.epochs);
         let backlog = self.simulation.used_bytes;
+        self.wait_times = WaitTimes::default();
+        self.wait_times.add_receivers(now.idles - before.idles, now.idle_ns - before.idle_ns);
+        self.wait_times.add_senders(now.stalls - before.stalls, now.blocked_ns - before.blocked_ns);
         Sample {
             at_ns: self.at_ns,
             tick_ns: TICK_NS,
@@ -83,6 +88,10 @@ impl Plant for SimulatedPlant<'_> {
             strategy: self.strategy,
             ..Sample::default()
         }
+    }
+
+    fn wait_times(&self) -> WaitTimes {
+        self.wait_times
     }
 
     fn epochs(&self) -> u64 {
