@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::channel::core::Core;
 use crate::channel::error::{ChannelError, TryRecvError};
+use crate::channel::room::RoomWakes;
 use crate::prim::Ordering::Acquire;
 use crate::ring::alone::{self, Alone};
 use crate::ring::consumer::{Consumer, Frame, Payloads};
@@ -23,6 +24,7 @@ const SETTLES_BETWEEN_LOOKS: u32 = 100;
 pub(super) struct ReceiverLane {
     pub(super) reader: Reader,
     payloads: Payloads,
+    pub(super) room_wakes: RoomWakes,
     pub(super) sender_wait: Shared<WaitPoint>,
     pub(super) core: Arc<Core>,
 }
@@ -57,7 +59,7 @@ impl ReceiverLane {
 
     fn with(core: &Arc<Core>, lane: usize, reader: Reader) -> Result<Self, ChannelError> {
         let (payloads, sender_wait) = (Payloads(core.area(lane)?), core.sender_wait(lane)?);
-        Ok(Self { reader, payloads, sender_wait, core: Arc::clone(core) })
+        Ok(Self { reader, payloads, room_wakes: RoomWakes::default(), sender_wait, core: Arc::clone(core) })
     }
 
     /// Whether a receiver could read the lane.
@@ -89,7 +91,7 @@ impl ReceiverLane {
         let Reader::InOrder(consumer) = &mut self.reader else { return self.peek_otherwise(lane) };
         match consumer.peek() {
             Ok(None) => {
-                if consumer.take_passed() {
+                if consumer.take_passed() | self.room_wakes.take_owed() {
                     self.sender_wait.event.notify();
                 }
                 Ok(None)
@@ -105,7 +107,7 @@ impl ReceiverLane {
         match alone.peek() {
             Ok(alone::Look::Frame(frame)) => Ok(Some((lane, frame))),
             Ok(alone::Look::Nothing) => {
-                if alone.take_passed() {
+                if alone.take_passed() | self.room_wakes.take_owed() {
                     self.sender_wait.event.notify();
                 }
                 Ok(None)
@@ -222,7 +224,7 @@ impl ReceiverLane {
     pub(super) fn release(&mut self, frame: Frame) {
         if let Reader::InOrder(consumer) = &mut self.reader {
             consumer.release(frame);
-            self.sender_wait.event.notify();
+            self.room_wakes.released(frame, &self.sender_wait.event);
         } else {
             self.release_otherwise(frame);
         }
@@ -238,7 +240,7 @@ impl ReceiverLane {
         if !alone.release(frame) {
             self.settle();
         }
-        self.sender_wait.event.notify();
+        self.room_wakes.released(frame, &self.sender_wait.event);
     }
 
     /// As [`ReceiverLane::release`], for all the frames of a batch.
@@ -252,7 +254,9 @@ impl ReceiverLane {
             }
             _ => return self.done(frames),
         }
-        self.sender_wait.event.notify();
+        if let Some(&last) = frames.last() {
+            self.room_wakes.released(last, &self.sender_wait.event);
+        }
     }
 
     #[inline]

@@ -133,7 +133,13 @@ impl Lanes {
             let number = if self.next < self.all.len() { self.next } else { 0 };
             let lane = &mut self.all[number];
             let frame = match &mut lane.reader {
-                Reader::InOrder(consumer) => consumer.glance().map(|(frame, _)| frame),
+                Reader::InOrder(consumer) => {
+                    let frame = consumer.glance().map(|(frame, _)| frame);
+                    if frame.is_none() && lane.room_wakes.take_owed() {
+                        lane.sender_wait.event.notify();
+                    }
+                    frame
+                }
                 Reader::Competing(taker) => {
                     let frame = taker.take_at_hand();
                     lane.wake_awaited();
@@ -154,9 +160,9 @@ impl Lanes {
     #[inline(always)]
     pub(super) fn release(&mut self, lane: usize, frame: Frame, block: usize) {
         match self.all.as_mut_slice() {
-            [ReceiverLane { reader: Reader::InOrder(consumer), sender_wait, .. }] if !frame.is_loan() => {
+            [ReceiverLane { reader: Reader::InOrder(consumer), room_wakes, sender_wait, .. }] if !frame.is_loan() => {
                 consumer.release(frame);
-                sender_wait.event.notify();
+                room_wakes.released(frame, &sender_wait.event);
             }
             _ => self.release_elsewhere(lane, frame, block),
         }

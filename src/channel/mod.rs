@@ -27,6 +27,7 @@ mod place;
 mod presence;
 mod receiver;
 mod resize;
+mod room;
 mod seats;
 mod sender;
 #[cfg(test)]

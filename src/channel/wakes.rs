@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::channel::{AsyncReceiver, AsyncSender, Channel, Receiver, RecvError, SendError, Sender};
+use crate::channel::{AsyncReceiver, AsyncSender, Channel, Receiver, Receivers, RecvError, SendError, Sender};
 use crate::sync::wait::WaitStrategy;
 
 const WATCHDOG: Duration = Duration::from_secs(120);
@@ -110,6 +110,26 @@ fn each_release_wakes_the_sender() {
         channel.view().lanes[0].sender_waits.parks
     });
     assert!(parks > 0);
+}
+
+#[test]
+fn a_sender_is_woken_for_a_quarter_of_the_ring_or_when_all_is_read() {
+    for receivers in [Receivers::One, Receivers::Competing, Receivers::Each] {
+        let options = Channel::options().ring_bytes(1 << 12).receivers(receivers);
+        let channel = options.create_anonymous().unwrap();
+        channel.set_wait_strategy(WaitStrategy::Park);
+        let (mut sender, mut receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
+        unless_it_sleeps_on(move || {
+            full(&mut sender);
+            let wakes = || channel.view().lanes[0].sender_waits.wakes;
+            let sending = thread::spawn(move || (0..1000u32).for_each(|_| sender.send(&[0; 64]).unwrap()));
+            until_asleep(|| channel.view().lanes[0].sender_waits.parks);
+            // Some 50 messages are in the ring: each is received, the last few when nothing else comes.
+            (0..1000 + 56).for_each(|_| drop(receiver.recv().unwrap()));
+            sending.join().unwrap();
+            assert!(wakes() < 500, "{receivers:?}: {} wakes for 1000 messages", wakes());
+        });
+    }
 }
 
 #[test]

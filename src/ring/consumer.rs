@@ -89,8 +89,14 @@ impl Frame {
 
     /// [`Cursor`] of where the frame ends.
     #[inline]
-    pub(super) fn end(self) -> u64 {
+    pub(crate) fn end(self) -> u64 {
         (self.cursor & !LOAN) + self.bytes()
+    }
+
+    /// Bytes of the ring that it stands in.
+    #[inline]
+    pub(crate) fn ring_bytes(self) -> u64 {
+        self.ring().bytes()
     }
 }
 

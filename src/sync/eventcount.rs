@@ -51,6 +51,17 @@ impl EventCount {
         }
     }
 
+    /// As [`EventCount::notify`], if it is `due` to wake a sleeper now. What is not due must be made up for before the caller waits.
+    #[cfg(not(loom))]
+    #[inline]
+    pub(crate) fn notify_if(&self, due: impl FnOnce() -> bool) {
+        fences::light(); // K1
+        // K2: as there.
+        if self.parked.load(Relaxed) != 0 && due() {
+            self.wake_all();
+        }
+    }
+
     /// Wakes every sleeper, whether or not it has something to see: K3 to K5.
     #[cold]
     pub(crate) fn wake_all(&self) {
