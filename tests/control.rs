@@ -1,9 +1,13 @@
 //! The controller on a live channel, stepped by hand.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate::control::{Action, Blocker, ControlAgent, ControllerOptions, ForecastModel, Mode, Reason};
-use tidegate::{Channel, Receiver, Sender};
+use tidegate::control::{
+    Action, Blocker, Budget, ControlAgent, Controller, ControllerOptions, Decision, Fixed, ForecastModel, Mode, Plan,
+    Reason, read_journal,
+};
+use tidegate::{Channel, Receiver, Sender, WaitStrategy};
 
 struct Bench {
     channel: Channel,
@@ -133,4 +137,106 @@ fn a_model_that_cannot_be_used_stops_nothing_and_the_journal_says_why() {
     let bench = Bench::with(ControllerOptions { model: ForecastModel::File(path), ..Default::default() });
     let state = bench.agent.state();
     assert_eq!(state.journal.lock().forecasting().forecast, "blend");
+}
+
+#[test]
+fn a_policy_of_ones_own_decides() {
+    let plan = Plan { ring_bytes: 1 << 18, wait: WaitStrategy::Park };
+    let mut bench = Bench::with(ControllerOptions { policy: Arc::new(Fixed(plan)), ..Default::default() });
+    bench.quiet_ticks(8);
+    assert_eq!((bench.channel.ring_bytes(), bench.channel.wait_strategy()), (1 << 18, WaitStrategy::Park));
+    assert!(bench.decisions().iter().all(|(_, reason, _)| *reason == Reason::Fixed));
+}
+
+#[test]
+fn a_controller_that_is_off_only_looks() {
+    let mut bench = Bench::new(Mode::Off);
+    bench.quiet_ticks(8);
+    bench.fill();
+    assert_eq!(bench.agent.step(), 0);
+    let state = bench.agent.state();
+    assert_eq!(state.journal.lock().entered(), 0);
+    assert!(state.history.lock().points().count() > 8);
+}
+
+#[test]
+fn channels_of_a_budget_grow_no_further_than_it_reaches() {
+    let budget = Arc::new(Budget::new(100 << 10));
+    let with = || Bench::with(ControllerOptions { budget: Some(Arc::clone(&budget)), ..Default::default() });
+    let mut benches = [with(), with(), with()];
+    // The rings that they begin with are counted first.
+    benches.iter_mut().for_each(|bench| bench.quiet_ticks(1));
+    for _ in 0..20 {
+        for bench in &mut benches {
+            bench.quiet_ticks(1);
+            bench.fill();
+            bench.agent.step();
+            while bench.receiver.try_recv().is_ok() {}
+        }
+        assert!(budget.used() <= budget.bytes(), "{budget:?}");
+    }
+    let refused = benches.iter().any(|bench| bench.decisions().iter().any(|d| d.2 == Some(Blocker::Budget)));
+    let grown = benches.iter().any(|bench| bench.channel.ring_bytes() > 1 << 14);
+    assert!(refused && grown, "{refused} {grown}");
+    drop(benches);
+    assert_eq!(budget.used(), 0, "what they had came back with them");
+}
+
+#[test]
+fn the_journal_file_tells_what_was_decided_and_what_came_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal.jsonl");
+    let mut bench = Bench::with(ControllerOptions { journal_file: Some(path.clone()), ..Default::default() });
+    bench.quiet_ticks(8);
+    bench.fill();
+    bench.agent.step();
+    let state = bench.agent.state();
+    while state.journal.lock().decisions().any(|decision| decision.outcome.is_none()) {
+        std::thread::sleep(Duration::from_millis(1));
+        bench.agent.step();
+    }
+    let kept: Vec<Decision> = state.journal.lock().decisions().cloned().collect();
+    let read = read_journal(&path).unwrap();
+    assert_eq!(read.len(), kept.len());
+    let of_action = |all: &[Decision]| all.iter().map(|d| (d.id, d.action, d.outcome.clone())).collect::<Vec<_>>();
+    assert_eq!(of_action(&read), of_action(&kept));
+    let grown = read.iter().find(|decision| decision.action == Action::Grow).unwrap();
+    let explanation = grown.explanation();
+    for part in ["Grew the rings from 16384", "Seen:", "Predicted", "Weighed:", "Done in", "the backlog reached"] {
+        assert!(explanation.contains(part), "{part}: {explanation}");
+    }
+    // A line that was cut is left out; one that is foreign is told.
+    let whole = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() - 10]).unwrap();
+    assert!(read_journal(&path).is_ok());
+    std::fs::write(&path, format!("{{}}\n{whole}")).unwrap();
+    assert!(read_journal(&path).unwrap_err().to_string().contains("line 1"));
+    let nowhere = Some(directory.path().join("no/such/directory"));
+    let bench = Bench::with(ControllerOptions { journal_file: nowhere, ..Default::default() });
+    assert!(bench.agent.state().journal.lock().file_error().is_some());
+}
+
+#[test]
+fn one_thread_controls_all_channels_of_a_process_until_their_controllers_are_dropped() {
+    let channels: Vec<Channel> = (0..20).map(|_| Channel::options().create_anonymous().unwrap()).collect();
+    let mut ends: Vec<_> = channels.iter().map(|c| (c.sender().unwrap(), c.receiver().unwrap())).collect();
+    let start = |channel| Controller::start(channel, "one of many", ControllerOptions::default());
+    let mut controllers: Vec<Controller> = channels.iter().map(start).collect();
+    let seen = |controller: &Controller| controller.state().history.lock().points().count();
+    while controllers.iter().any(|controller| seen(controller) < 3) {
+        ends.iter_mut().for_each(|(sender, receiver)| {
+            sender.send(b"traffic").unwrap();
+            drop(receiver.recv().unwrap());
+        });
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let dropped = controllers.pop().unwrap();
+    let state = dropped.state();
+    drop(dropped);
+    let before = state.history.lock().points().count();
+    let others: Vec<usize> = controllers.iter().map(seen).collect();
+    while controllers.iter().zip(&others).any(|(controller, before)| seen(controller) == *before) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(state.history.lock().points().count(), before);
 }

@@ -3,6 +3,7 @@
 mod calibrate;
 mod demo;
 mod doctor;
+mod explain;
 mod failure;
 mod host;
 mod mean;
@@ -50,6 +51,8 @@ enum Command {
     Replay(replay::Replay),
     #[command(hide = true)]
     ReplayChild(replay::ChildCommand),
+    /// Tell one decision of a controller: what was seen, predicted, weighed and done, and what then happened
+    Explain(explain::Explain),
     /// List what is in this user's host directory, and who holds it
     Ls(host::List),
     /// Remove the names that dead processes have left; says what it would do unless told --yes
@@ -111,6 +114,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::ReplayChild(command) => replay::run_child(&command),
         Command::Record(command) => record::run(&command, &interrupted),
         Command::Trace(command) => trace::run(&command),
+        Command::Explain(command) => explain::run(&command),
         Command::Ls(command) => host::list(&command),
         Command::Clean(command) => host::clean(&command),
         Command::Doctor(command) => doctor::run(&command),

@@ -1,25 +1,26 @@
 //! The controller of one channel: an agent that takes one duty cycle a call, and the thread that calls it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
-
-use parking_lot::Mutex;
+use std::time::{Instant, SystemTime};
 
 use crate::channel::{Channel, ResizeError};
-use crate::control::decide::{Action, Blocker, Reason, Situation, Verdict, decide, growth_rent_us, ring_bytes_wanted};
-use crate::control::forecast_model::ForecastModel;
+use crate::control::budget::Share;
+use crate::control::decide::{HEADROOM, growth_rent_us, ring_bytes_wanted};
+use crate::control::driver::Driven;
 use crate::control::forecaster::{Forecaster, Prediction};
-use crate::control::history::{History, HistoryPoint};
-use crate::control::journal::{Decision, Journal, Outcome, sentence};
+use crate::control::history::HistoryPoint;
+use crate::control::journal::{Decision, Outcome, sentence};
+use crate::control::journal_file::JournalFile;
 use crate::control::meters::Meters;
-use crate::control::pace::Pace;
+use crate::control::options::{ControllerOptions, ControllerState, Mode};
+use crate::control::pace::{IDLE_INTERVAL, Pace};
 use crate::control::peak::RecentPeak;
-use crate::control::plan::{Bounds, Plan, Weights};
+use crate::control::plan::{Bounds, Plan};
 use crate::control::plant::{LivePlant, Plant};
+use crate::control::reasons::{Action, Blocker, Reason};
 use crate::control::rent::Credit;
 use crate::control::saturation::Saturation;
+use crate::control::situation::{Situation, Verdict};
 use crate::control::waits::WaitCosts;
 use crate::model::TICK_NS;
 use crate::prim::step;
@@ -27,63 +28,25 @@ use crate::telemetry::Sample;
 
 /// Ticks between two looks for rings that the receiver has passed.
 const RECLAIM_TICKS: u64 = 16;
+/// Ticks after a resize in which they are looked for.
+const SETTLED_TICKS: u64 = 4096;
+/// Ticks after which larger rings are there, and smaller ones given back, if that comes at all.
+const RESIZED_TICKS: u64 = 64;
 /// A forecast is believed up to this multiple of the largest backlog of late.
 const BELIEVED_MAX: f64 = 2.0;
+/// Ticks between two looks while rings are too small and not to grow.
+const STUCK_INTERVAL: u64 = 4;
+/// Waits a second below which there is nothing to gain by another way to wait.
+const IDLE_GAPS_S: f64 = 100.0;
 /// Rings that are filled to less than this part are far from full.
 const RELIEVED_PART: u64 = 4;
 
-/// Whether decisions are put in force.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Mode {
-    /// Yes.
-    #[default]
-    Active,
-    /// No: they are only entered in the journal.
-    Shadow,
-}
-
-/// Options of a controller. All have defaults; none must be set.
-#[derive(Debug, Clone)]
-pub struct ControllerOptions {
-    /// Time between samples; 1 ms.
-    pub tick: Duration,
-    /// Whether decisions are put in force; they are.
-    pub mode: Mode,
-    /// What costs what; [`Weights::BALANCED`].
-    pub weights: Weights,
-    /// Largest ring it may choose, bytes; the channel's own limit.
-    pub ring_bytes_max: Option<u64>,
-    /// What forecasts; the packaged model.
-    pub model: ForecastModel,
-}
-
-impl Default for ControllerOptions {
-    fn default() -> Self {
-        Self {
-            tick: Duration::from_nanos(TICK_NS),
-            mode: Mode::Active,
-            weights: Weights::BALANCED,
-            ring_bytes_max: None,
-            model: ForecastModel::Packaged,
-        }
-    }
-}
-
-/// What others may look at while the controller runs.
-#[derive(Debug, Default)]
-pub struct ControllerState {
-    /// Every decision.
-    pub journal: Mutex<Journal>,
-    /// The recent course.
-    pub history: Mutex<History>,
-}
-
-/// A controller's thread; it ends when this is dropped, and the channel goes on with its last plan.
+/// A channel's controller, until this is dropped; the channel goes on with its last plan. All controllers of a process share one
+/// thread.
 #[derive(Debug)]
 pub struct Controller {
     state: Arc<ControllerState>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    _driven: Driven,
 }
 
 /// The controller's work, one tick a call: [`ControlAgent::step`].
@@ -96,11 +59,13 @@ pub struct ControlAgent<P = LivePlant> {
     forecaster: Forecaster,
     meters: Meters,
     state: Arc<ControllerState>,
+    journal_file: JournalFile,
     plan: Plan,
     prediction: Option<Prediction>,
     waits: WaitCosts,
     saturation: Saturation,
     credit: Credit,
+    share: Share,
     /// Backlog.
     peak: RecentPeak,
     /// Arrivals in a tick.
@@ -122,35 +87,14 @@ pub struct ControlAgent<P = LivePlant> {
 impl Controller {
     /// Starts controlling `channel`, which shows as `name` in the journal and the metrics.
     pub fn start(channel: &Channel, name: &str, options: ControllerOptions) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
         let tick = options.tick;
-        let mut agent = ControlAgent::new(channel, name, options);
-        let state = agent.state();
-        let stopping = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || {
-            let mut due = Instant::now() + tick;
-            while !stopping.load(Ordering::Relaxed) {
-                std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                agent.step();
-                // A tick missed is not made up for: the next sample covers its time.
-                due = (due + tick * agent.ticks_to_next()).max(Instant::now());
-            }
-        });
-        Self { state, stop, thread: Some(thread) }
+        let agent = ControlAgent::new(channel, name, options);
+        Self { state: agent.state(), _driven: Driven::start(agent, tick) }
     }
 
     /// What it has seen and done.
     pub fn state(&self) -> Arc<ControllerState> {
         Arc::clone(&self.state)
-    }
-}
-
-impl Drop for Controller {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _a_panic_there_was_reported_there = thread.join();
-        }
     }
 }
 
@@ -171,16 +115,20 @@ impl<P: Plant> ControlAgent<P> {
         meters.in_charge(model.is_some());
         let state = Arc::new(ControllerState::default());
         state.journal.lock().in_charge(in_charge);
+        let journal_file = JournalFile::open(options.journal_file.as_deref());
+        state.journal.lock().file_error = journal_file.as_ref().err().map(ToString::to_string);
         Self {
             bounds: Bounds { ring_bytes_min, ring_bytes_max },
             forecaster: Forecaster::new(model),
             meters,
             state,
+            journal_file: journal_file.unwrap_or_default(),
             plan: Plan { ring_bytes: plant.ring_bytes(), wait: plant.wait_strategy() },
             prediction: None,
             waits: WaitCosts::default(),
             saturation: Saturation::default(),
             credit: Credit::default(),
+            share: Share::of(options.budget.clone()),
             peak: RecentPeak::default(),
             arrivals: RecentPeak::default(),
             pace: Pace::default(),
@@ -223,7 +171,8 @@ impl<P: Plant> ControlAgent<P> {
         self.stalls = self.stalls.wrapping_add(sample.stalls);
         let (times, endpoints) = (self.plant.wait_times(), sample.senders as usize + 1);
         self.waits.observe((&sample, &times), self.options.weights, (endpoints, crate::channel::cpus()), ticks);
-        self.credit.observe(sample.blocked_ns, ticks);
+        self.credit.observe(stalled_ns(&sample), ticks);
+        self.share.observe(sample.ring_bytes, self.tick);
         let relieved = sample.backlog_bytes_max.saturating_mul(RELIEVED_PART) < self.plant.ring_bytes();
         self.saturation.observe(is_overflowing(&sample), relieved, ticks);
         self.peak.observe(sample.backlog_bytes_most, ticks);
@@ -232,34 +181,48 @@ impl<P: Plant> ControlAgent<P> {
         self.plan = Plan { ring_bytes: self.plant.ring_bytes(), wait: sample.strategy };
         self.record(&sample);
         self.settle(&sample);
-        if self.tick - self.reclaimed_tick >= RECLAIM_TICKS {
+        let is_settled = self.tick - self.resized_tick > SETTLED_TICKS && self.resized_tick < self.reclaimed_tick;
+        if self.tick - self.reclaimed_tick >= RECLAIM_TICKS && !is_settled {
             self.reclaimed_tick = self.tick;
             // Memory that cannot be given back now is tried again; it is only memory.
             let _tried_again_later = self.plant.reclaim();
         }
-        let mut at_peace = !is_overflowing(&sample);
         let mut changes = 0;
-        if let Some(prediction) = self.prediction {
+        if let Some(prediction) = self.prediction.filter(|_| self.options.mode != Mode::Off) {
             let mut situation = self.situation(&sample, prediction);
             self.learn_slack(ring_bytes_wanted(&situation), ticks);
             situation.ticks_of_slack = self.ticks_of_slack;
             situation.ring_bytes_sufficed = self.ring_bytes_sufficed;
-            let verdict = decide(&situation);
+            let verdict = self.options.policy.decide(&situation);
             step("decision.made");
-            at_peace &= verdict.action == Action::Hold;
             changes = self.act(&sample, situation, prediction, verdict);
         }
-        self.pace.observe(at_peace, self.ticks_to_full(&sample), ticks);
+        let at_peace = changes == 0 && (!is_overflowing(&sample) || self.is_stuck());
+        self.pace.observe(at_peace, self.ticks_to_full(&sample), self.is_nearly_idle(), ticks);
         changes
     }
 
-    /// In how many ticks the rings may be full, if what has come lately comes again, and nothing is received. Those that were far
-    /// from it lately are not feared for: whoever sends there waits for answers, perhaps.
+    /// In how many ticks the rings may be full, if what has come lately comes again and nothing is received. What they have held
+    /// lately with room to spare they will hold again.
     fn ticks_to_full(&self, sample: &Sample) -> u64 {
-        if self.peak.bytes().saturating_mul(RELIEVED_PART) < self.plan.ring_bytes {
+        if self.peak.bytes() as f64 * HEADROOM <= self.plan.ring_bytes as f64 {
             return u64::MAX;
         }
+        if self.is_stuck() {
+            return STUCK_INTERVAL;
+        }
         self.plan.ring_bytes.saturating_sub(sample.backlog_bytes_max) / self.arrivals.bytes().max(1)
+    }
+
+    /// Whether larger rings are refused for a reason that lasts.
+    fn is_stuck(&self) -> bool {
+        matches!(self.blocked_by, Some(Blocker::Futile | Blocker::Rent | Blocker::Budget))
+    }
+
+    /// Whether so little goes on that a look in a long while will do.
+    fn is_nearly_idle(&self) -> bool {
+        let in_a_while = self.arrivals.bytes().saturating_mul(IDLE_INTERVAL * RELIEVED_PART);
+        in_a_while < self.plan.ring_bytes && self.waits.gaps_s < IDLE_GAPS_S
     }
 
     /// Ticks of [`ControllerOptions::tick`] to the next duty cycle: more than one while the channel is at peace.
@@ -306,6 +269,8 @@ impl<P: Plant> ControlAgent<P> {
             futile_since_bytes: self.saturation.futile_since_bytes(),
             growth_barred: self.saturation.is_barred(),
             credit_us: self.credit.us(),
+            free_bytes: self.share.free(),
+            budget_is_tight: self.share.is_tight(sample.at_ns),
             ticks_since_resize: self.tick - self.resized_tick,
             ticks_of_slack: self.ticks_of_slack,
             ring_bytes_sufficed: self.ring_bytes_sufficed,
@@ -335,6 +300,7 @@ impl<P: Plant> ControlAgent<P> {
                 self.switched_tick = self.tick;
                 None
             }
+            Action::Grow if !self.take_share(sample, &situation, &verdict) => Some(Blocker::Budget),
             Action::Grow | Action::Shrink => self.resize(&situation, &verdict),
         };
         step("decision.applied");
@@ -350,6 +316,12 @@ impl<P: Plant> ControlAgent<P> {
         self.enter(sample, situation, prediction, Verdict { action, blocker, ..verdict }, duration_ns);
         step("decision.entered");
         usize::from(action != Action::Hold)
+    }
+
+    /// Takes what the larger rings need from the budget. The old ones are there until they are read.
+    fn take_share(&mut self, sample: &Sample, situation: &Situation, verdict: &Verdict) -> bool {
+        let bytes = verdict.plan.ring_bytes.saturating_mul(situation.senders.max(1).into());
+        self.share.try_take(bytes, (self.tick, RESIZED_TICKS), sample.at_ns, situation.credit_us)
     }
 
     fn resize(&mut self, situation: &Situation, verdict: &Verdict) -> Option<Blocker> {
@@ -400,7 +372,11 @@ impl<P: Plant> ControlAgent<P> {
             duration_ns,
             outcome: None,
         };
-        let id = self.state.journal.lock().enter(decision);
+        let mut journal = self.state.journal.lock();
+        let id = journal.enter(decision);
+        let entered = journal.decisions().next_back().map(|decision| self.journal_file.write(decision));
+        journal.file_failed(entered);
+        drop(journal);
         let due_ns = sample.at_ns + u64::from(self.forecaster.horizon_ticks()) * TICK_NS;
         self.pending.push((id, due_ns, self.stalls, sample.ring_bytes));
     }
@@ -419,7 +395,8 @@ impl<P: Plant> ControlAgent<P> {
                 stalls: self.stalls.wrapping_sub(stalls),
                 would_have_overflowed: peak > ring_bytes,
             };
-            journal.set_outcome(id, outcome);
+            let settled = journal.set_outcome(id, outcome).map(|decision| self.journal_file.write(decision));
+            journal.file_failed(settled);
         }
     }
 }
@@ -427,4 +404,9 @@ impl<P: Plant> ControlAgent<P> {
 /// Whether a sender had to wait, or was refused.
 fn is_overflowing(sample: &Sample) -> bool {
     sample.stalls > 0 || sample.rejected > 0 || sample.blocked_ns > sample.tick_ns / 10
+}
+
+/// For how long senders had no room; a tick in which one was refused counts as a whole one.
+fn stalled_ns(sample: &Sample) -> u64 {
+    if sample.rejected > 0 { sample.blocked_ns.max(sample.tick_ns) } else { sample.blocked_ns }
 }

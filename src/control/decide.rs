@@ -1,10 +1,10 @@
 //! The decision itself: a pure function of what was seen and predicted. No clock, no I/O, no atomics.
 
-use serde::Serialize;
-
 use crate::WaitStrategy;
-use crate::control::plan::{Bounds, Plan, WAIT_ARMS, Weights, ring_arms};
+use crate::control::plan::{Plan, WAIT_ARMS, ring_arms};
+use crate::control::reasons::{Action, Blocker, Reason};
 use crate::control::rent::rent_us;
+use crate::control::situation::{Candidate, Situation, Verdict};
 
 /// A dearer plan is kept while the cheapest is cheaper by less than this share: the dead band.
 const DEAD_BAND: f64 = 0.25;
@@ -12,6 +12,8 @@ const DEAD_BAND: f64 = 0.25;
 const GROW_DWELL_TICKS: u64 = 2;
 /// Ticks of unbroken slack before a ring shrinks.
 const SHRINK_DWELL_TICKS: u64 = 250;
+/// The same while others of the same budget need the room.
+const TIGHT_DWELL_TICKS: u64 = 64;
 /// The same share of a way to wait, which is changed at once and at no cost.
 const WAIT_DEAD_BAND: f64 = 0.1;
 /// What it has to save, microseconds a second: less is lost in what is not known.
@@ -19,175 +21,7 @@ const WAIT_SAVING_MIN_US_S: f64 = 15_000.0;
 /// Ticks between switches of the wait strategy.
 const WAIT_DWELL_TICKS: u64 = 16;
 /// Room that is planned beyond the forecast.
-const HEADROOM: f64 = 1.25;
-/// All that a decision depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Situation {
-    /// The plan in force.
-    pub plan: Plan,
-    /// What may be chosen.
-    pub bounds: Bounds,
-    /// What costs what.
-    pub weights: Weights,
-    /// What a byte too few costs, in bytes too many. The quantile tau that is forecast is the size that costs least on average
-    /// where this is tau / (1 - tau) (Arrow, Harris and Marschak, "Optimal inventory policy", 1951).
-    pub overflow_to_memory: f64,
-    /// Attached senders.
-    pub senders: u32,
-    /// Forecast of the largest backlog within the horizon, in the fullest ring, bytes.
-    pub peak_backlog_bytes: f64,
-    /// Backlog now, in the fullest ring, bytes.
-    pub backlog_bytes: f64,
-    /// Whether a sender waited for room in the last tick.
-    pub overflowing: bool,
-    /// Length of the receiver's waits for messages, mean, microseconds.
-    pub gap_us: f64,
-    /// Waits of the receiver a second.
-    pub gaps_s: f64,
-    /// What each of [`WAIT_ARMS`] would have cost lately, microseconds a second.
-    pub wait_costs_us_s: [f64; WAIT_ARMS.len()],
-    /// The same of the strategy in force.
-    pub wait_cost_now_us_s: f64,
-    /// Rings of that many bytes overflowed, and so have all larger ones since: whoever sends is slowed down by whoever receives,
-    /// not by want of room.
-    pub futile_since_bytes: Option<u64>,
-    /// Whether growing was futile so lately that it is not tried again.
-    pub growth_barred: bool,
-    /// What may be spent on larger rings, microseconds: what stalls have cost lately, and a little on trust.
-    pub credit_us: f64,
-    /// Ticks since the rings were last resized.
-    pub ticks_since_resize: u64,
-    /// Ticks for which a smaller ring would have done without a break.
-    pub ticks_of_slack: u64,
-    /// The largest ring that would have been chosen in those ticks, bytes.
-    pub ring_bytes_sufficed: u64,
-    /// Ticks since the wait strategy was last switched.
-    pub ticks_since_switch: u64,
-}
-
-/// A plan that could be chosen, and what it is predicted to cost.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Candidate {
-    /// The plan.
-    pub plan: Plan,
-    /// Predicted cost, microseconds of added latency a second.
-    pub cost_us_s: f64,
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Action {
-    /// Nothing.
-    Hold,
-    /// Larger rings.
-    Grow,
-    /// Smaller rings.
-    Shrink,
-    /// Another wait strategy.
-    SwitchWait,
-}
-
-/// Why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Reason {
-    /// The plan in force is the cheapest, or as good as.
-    PlanFits,
-    /// A sender waits for room now.
-    OverflowNow,
-    /// The forecast does not fit into the ring.
-    OverflowForecast,
-    /// The forecast has fitted into a smaller ring for long.
-    SlackProven,
-    /// Larger rings were as full as the smaller ones.
-    GrowthFutile,
-    /// The receiver's waits are short: spinning is cheaper than being woken.
-    ShortGaps,
-    /// The receiver's waits are long: sleeping is cheaper than spinning.
-    LongGaps,
-}
-
-/// What keeps a cheaper plan from being put in force.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Blocker {
-    /// It is cheaper by less than the dead band.
-    DeadBand,
-    /// The last change is too recent.
-    Dwell,
-    /// Larger rings were as full as the smaller ones not long ago.
-    Futile,
-    /// The memory would cost more than stalls have cost so far.
-    Rent,
-    /// The ring it needs still holds messages, or a sender is moving.
-    Busy,
-    /// The memory could not be had.
-    NoMemory,
-    /// The controller only watches.
-    Shadow,
-}
-
-impl Action {
-    /// Its name in the journal and the metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Hold => "hold",
-            Self::Grow => "grow",
-            Self::Shrink => "shrink",
-            Self::SwitchWait => "switch_wait",
-        }
-    }
-}
-
-impl Reason {
-    /// Its name in the journal and the metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::PlanFits => "plan_fits",
-            Self::OverflowNow => "overflow_now",
-            Self::OverflowForecast => "overflow_forecast",
-            Self::SlackProven => "slack_proven",
-            Self::GrowthFutile => "growth_futile",
-            Self::ShortGaps => "short_gaps",
-            Self::LongGaps => "long_gaps",
-        }
-    }
-}
-
-impl Blocker {
-    /// Its name in the journal and the metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::DeadBand => "dead_band",
-            Self::Dwell => "dwell",
-            Self::Futile => "futile",
-            Self::Rent => "rent",
-            Self::Busy => "busy",
-            Self::NoMemory => "no_memory",
-            Self::Shadow => "shadow",
-        }
-    }
-}
-
-/// The outcome of a decision.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Verdict {
-    /// What to do.
-    pub action: Action,
-    /// Why.
-    pub reason: Reason,
-    /// The plan after it.
-    pub plan: Plan,
-    /// What keeps a cheaper plan away, if one was found and is not taken.
-    pub blocker: Option<Blocker>,
-    /// What was weighed, cheapest first.
-    pub candidates: Vec<Candidate>,
-}
-
+pub(crate) const HEADROOM: f64 = 1.25;
 /// Decides on rings first, then on waits: at most one change a tick, so that each outcome has one cause.
 pub fn decide(situation: &Situation) -> Verdict {
     let rings = decide_rings(situation);
@@ -216,20 +50,24 @@ fn decide_rings(situation: &Situation) -> Verdict {
     if wanted > current {
         verdict.reason = if situation.overflowing { Reason::OverflowNow } else { Reason::OverflowForecast };
         let paid = ring_arms(situation.bounds).filter(|arm| (current + 1..=wanted).contains(arm));
-        let paid = paid.filter(|arm| growth_rent_us(situation, *arm) <= situation.credit_us).last();
+        let paid = paid.filter(|arm| growth_rent_us(situation, *arm) <= situation.credit_us);
+        let is_free = |arm: &u64| arm.saturating_mul(situation.senders.max(1).into()) <= situation.free_bytes;
+        // If no size is free, the least of them is asked for, so that others learn of it.
+        let asked = paid.clone().filter(is_free).last().or_else(|| paid.clone().next());
         verdict.blocker = if situation.growth_barred {
             Some(Blocker::Futile)
-        } else if paid.is_none() {
+        } else if asked.is_none() {
             Some(Blocker::Rent)
         } else {
             (situation.ticks_since_resize < GROW_DWELL_TICKS).then_some(Blocker::Dwell)
         };
-        let plan = Plan { ring_bytes: paid.unwrap_or(current), ..situation.plan };
+        let plan = Plan { ring_bytes: asked.unwrap_or(current), ..situation.plan };
         return enact(verdict, Action::Grow, plan);
     }
     if wanted < current {
         verdict.reason = Reason::SlackProven;
-        let slack_proven = situation.ticks_of_slack.min(situation.ticks_since_resize) >= SHRINK_DWELL_TICKS;
+        let dwell_ticks = if situation.budget_is_tight { TIGHT_DWELL_TICKS } else { SHRINK_DWELL_TICKS };
+        let slack_proven = situation.ticks_of_slack.min(situation.ticks_since_resize) >= dwell_ticks;
         verdict.blocker = if !slack_proven {
             Some(Blocker::Dwell)
         } else {
@@ -321,6 +159,7 @@ fn sort(candidates: &mut [Candidate]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::plan::{Bounds, Weights};
 
     fn situation() -> Situation {
         Situation {
@@ -339,6 +178,8 @@ mod tests {
             futile_since_bytes: None,
             growth_barred: false,
             credit_us: 1e6,
+            free_bytes: u64::MAX,
+            budget_is_tight: false,
             ticks_since_resize: 1000,
             ticks_of_slack: 0,
             ring_bytes_sufficed: 0,

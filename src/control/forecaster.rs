@@ -1,6 +1,6 @@
 //! From samples to a forecast in bytes: the model where it holds, a rule of thumb where it does not.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::control::journal::Contribution;
 use crate::model::{FEATURE_NAMES, FeatureWindow, Observation, Online, OverflowModel, ServiceRate};
@@ -14,7 +14,7 @@ const HEURISTIC_FACTOR: f64 = 2.0;
 const HEURISTIC_TAU: f64 = 0.99;
 
 /// Where a forecast came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ForecastSource {
@@ -29,7 +29,7 @@ pub enum ForecastSource {
 }
 
 /// A forecast for a channel.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
     /// Largest backlog within the horizon that is exceeded with probability 1 - tau, bytes, all lanes together.
     pub peak_backlog_bytes: f64,
@@ -59,9 +59,12 @@ impl Forecaster {
     pub(crate) fn observe(&mut self, sample: &Sample) -> Option<Prediction> {
         let seen = self.rate.observe(sample)?;
         let mut by_model = None;
-        for _ in 0..seen.ticks {
+        for left in (0..seen.ticks).rev() {
             self.window.push(seen.demand);
-            if let Some((model, online)) = self.model.as_mut().filter(|_| self.window.is_warm()) {
+            let Some((model, online)) = self.model.as_mut().filter(|_| self.window.is_warm()) else { continue };
+            if left > 0 {
+                online.pass(seen.demand.backlog);
+            } else {
                 by_model = Some((online.correct(model.forecast(&self.window.features())), online.has_drifted()));
             }
         }
@@ -82,7 +85,7 @@ impl Forecaster {
     pub(crate) fn contributions(&self) -> Vec<Contribution> {
         let row = self.window.features();
         let top = self.model.as_ref().map(|(model, _)| model.top_contributions(&row));
-        let named = |(i, moved): (usize, f64)| Contribution { feature: FEATURE_NAMES[i], value: row[i], moved };
+        let named = |(i, moved): (usize, f64)| Contribution { feature: FEATURE_NAMES[i].into(), value: row[i], moved };
         top.into_iter().flatten().filter(|(_, moved)| *moved != 0.0).map(named).collect()
     }
 

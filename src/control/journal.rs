@@ -1,22 +1,24 @@
 //! Every decision, with what was seen, predicted and done, and what then happened.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::control::decide::{Action, Blocker, Candidate, Reason, Situation};
 use crate::control::forecast_model::InCharge;
 use crate::control::forecaster::Prediction;
 use crate::control::plan::Plan;
+use crate::control::reasons::{Action, Blocker, Reason};
+use crate::control::situation::{Candidate, Situation};
 
 /// Decisions kept; older ones are dropped, and counted.
 const DECISIONS_MAX: usize = 4096;
 
 /// A feature's share in a forecast.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Contribution {
     /// The feature.
-    pub feature: &'static str,
+    pub feature: Cow<'static, str>,
     /// Its value as the model saw it, log1p scale.
     pub value: f64,
     /// How far it moved the forecast from its mean, log1p scale.
@@ -24,7 +26,7 @@ pub struct Contribution {
 }
 
 /// What happened after a decision.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// Nanoseconds that were looked at.
     pub span_ns: u64,
@@ -39,7 +41,7 @@ pub struct Outcome {
 }
 
 /// One decision.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// Counts from 1.
     pub id: u64,
@@ -82,9 +84,21 @@ pub struct Journal {
     entered: u64,
     actions: BTreeMap<Action, u64>,
     forecasting: InCharge,
+    pub(crate) file_error: Option<String>,
 }
 
 impl Journal {
+    pub(crate) fn file_failed(&mut self, written: Option<std::io::Result<()>>) {
+        if let Some(Err(error)) = written {
+            self.file_error = Some(error.to_string());
+        }
+    }
+
+    /// Why decisions are not written to a file any more, if they were to be.
+    pub fn file_error(&self) -> Option<&str> {
+        self.file_error.as_deref()
+    }
+
     pub(crate) fn in_charge(&mut self, forecasting: InCharge) {
         self.forecasting = forecasting;
     }
@@ -107,10 +121,11 @@ impl Journal {
         self.entered
     }
 
-    pub(crate) fn set_outcome(&mut self, id: u64, outcome: Outcome) {
-        if let Some(decision) = self.decisions.iter_mut().rev().find(|d| d.id == id) {
-            decision.outcome = Some(outcome);
-        }
+    /// Sets the outcome of the decision with that id, and yields it, if it is kept still.
+    pub(crate) fn set_outcome(&mut self, id: u64, outcome: Outcome) -> Option<&Decision> {
+        let decision = self.decisions.iter_mut().rev().find(|decision| decision.id == id)?;
+        decision.outcome = Some(outcome);
+        Some(decision)
     }
 
     /// The decisions kept, oldest first.
@@ -139,6 +154,7 @@ pub(crate) fn sentence(action: Action, reason: Reason, before: Plan, after: Plan
         Reason::GrowthFutile => {
             "larger rings have been as full, since the receiver is slower than who sends".to_owned()
         }
+        Reason::Fixed => "it is the only plan of the policy".to_owned(),
         Reason::ShortGaps => "the receiver's waits are short, and spinning beats being woken".to_owned(),
         Reason::LongGaps => "the receiver's waits are long, and sleeping beats spinning".to_owned(),
     };

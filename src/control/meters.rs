@@ -2,7 +2,7 @@
 
 use metrics::{Counter, Gauge, counter, gauge};
 
-use crate::control::decide::{Action, Blocker, Reason};
+use crate::control::reasons::{Action, Blocker, Reason};
 use crate::telemetry::Sample;
 
 /// Handles on a channel's metrics. Install the recorder before the controller is made: handles are bound once.

@@ -27,7 +27,7 @@ const DRIFT_LIMIT: f64 = 96.0;
 pub struct Online {
     miss_rate: f64,
     horizon_ticks: usize,
-    pending: VecDeque<Pending>,
+    pending: VecDeque<Option<Pending>>,
     backlogs: PeakWindow,
     offset: f64,
     residuals: Rls,
@@ -58,12 +58,7 @@ impl Online {
     /// Takes in the forecast made at the end of a tick, with the backlog of that tick in it, and returns it corrected;
     /// learns from the forecast that the tick completes, if it is the horizon's end of one.
     pub fn correct(&mut self, forecast: Forecast) -> Forecast {
-        self.backlogs.push(forecast.backlog);
-        if self.pending.len() == self.horizon_ticks
-            && let Some(past) = self.pending.pop_front()
-        {
-            self.learn(&past, self.backlogs.peak());
-        }
+        self.advance(forecast.backlog);
         let log_rise = (forecast.log_rise + self.offset).max(0.0);
         let corrected = Forecast {
             log_rise,
@@ -71,8 +66,23 @@ impl Online {
             peak_backlog: forecast.backlog + log_rise.exp_m1(),
             ..forecast
         };
-        self.pending.push_back(Pending { forecast, promised: log_rise });
+        self.pending.push_back(Some(Pending { forecast, promised: log_rise }));
         corrected
+    }
+
+    /// Takes a tick in for which nothing is forecast; `backlog` is that at its end.
+    pub fn pass(&mut self, backlog: f64) {
+        self.advance(backlog);
+        self.pending.push_back(None);
+    }
+
+    fn advance(&mut self, backlog: f64) {
+        self.backlogs.push(backlog);
+        if self.pending.len() == self.horizon_ticks
+            && let Some(Some(past)) = self.pending.pop_front()
+        {
+            self.learn(&past, self.backlogs.peak());
+        }
     }
 
     fn learn(&mut self, past: &Pending, peak: f64) {

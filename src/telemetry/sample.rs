@@ -120,9 +120,9 @@ impl Sampler {
     /// Ends the tick and starts the next.
     pub fn sample(&mut self) -> Sample {
         let view = self.channel.view();
-        let sample = between(&self.previous, &view, self.backlogs);
-        self.backlogs = (sample.backlog_bytes, sample.backlog_bytes);
         self.wait_times = wait_times(&self.previous, &view);
+        let sample = between(&self.previous, &view, self.backlogs, &self.wait_times);
+        self.backlogs = (sample.backlog_bytes, sample.backlog_bytes);
         self.previous = view;
         sample
     }
@@ -133,12 +133,12 @@ impl Sampler {
     }
 }
 
-fn between(earlier: &ChannelView, later: &ChannelView, (least, most): (u64, u64)) -> Sample {
+fn between(earlier: &ChannelView, later: &ChannelView, (least, most): (u64, u64), times: &WaitTimes) -> Sample {
     let grown = |count: &dyn Fn(&ChannelView) -> u64| count(later).saturating_sub(count(earlier));
     let lanes = |count: fn(&crate::channel::LaneView) -> u64| {
         grown(&|view: &ChannelView| view.lanes.iter().map(count).fold(0, u64::wrapping_add))
     };
-    let (machine, backlog_bytes, times) = (machine(), later.backlog_bytes(), wait_times(earlier, later));
+    let (machine, backlog_bytes) = (machine(), later.backlog_bytes());
     let receiver = |count: fn(&WaitView) -> u64| grown(&|view: &ChannelView| count(&view.receiver_waits));
     Sample {
         at_ns: later.at_ns,

@@ -21,7 +21,8 @@ benchmarks (NAME --help tells their arguments):
   locks  Tidegate's mutex in each way of waiting beside others, as ratios to the best of these
   peers  Tidegate beside other channels, as ratios to Tidegate
   forecast  the forecast of one channel for one tick: time and allocations
-  gauntlet  Tidegate with no knob touched beside every static configuration, on workloads that change";
+  gauntlet  Tidegate with no knob touched beside every static configuration, on workloads that change
+  budget  a thousand channels that share one memory budget, beside an equal split of it";
 
 /// What a step needs and not every machine has.
 struct Tool {
@@ -77,6 +78,7 @@ const BENCHES: &[(&str, &str)] = &[
     ("peers", "benches/peers/Cargo.toml"),
     ("forecast", "benches/Cargo.toml"),
     ("gauntlet", "benches/gauntlet/Cargo.toml"),
+    ("budget", "benches/Cargo.toml"),
 ];
 
 fn main() -> ExitCode {

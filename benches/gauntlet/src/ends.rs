@@ -239,7 +239,7 @@ fn ping(mut there: Sender, mut back: Receiver, bytes: u32, window_ns: u64, start
     while now < start.counts_from_ns + window_ns {
         let counts = meter.counts(now);
         send_one(&mut there, &mut ended.sent, bytes, now)?;
-        let (number, sent_ns) = head(&*back.recv()?)?;
+        let (number, sent_ns) = head(&back.recv()?)?;
         ended.received.add(number);
         now = now_ns();
         if counts {

@@ -22,7 +22,7 @@ use crate::worker::{LOOK_EVERY, START_DELAY, Sent, Worker, now_ns};
 /// own.
 pub(super) fn run(
     workload: &Workload,
-    policy: Policy,
+    (policy, options): (Policy, Option<ControllerOptions>),
     apart: bool,
     interrupted: &AtomicBool,
     progress: impl Fn(f64),
@@ -44,7 +44,6 @@ pub(super) fn run(
     let arguments = |role: &str, cpu| [Some(role.to_owned()), Some(name.clone()), on(cpu)].into_iter().flatten();
     let mut receiver = Worker::start("replay-child", arguments("receive", 0), &[at("service"), at("received")])?;
     let mut sender = Worker::start("replay-child", arguments("send", 1), &[at("dues"), at("sent")])?;
-    let options = policy.model().map(|model| ControllerOptions { model, ..ControllerOptions::default() });
     let start_ns = now_ns(ClockId::Monotonic) + START_DELAY.as_nanos() as u64;
     receiver.begin(start_ns)?;
     sender.begin(start_ns)?;

@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use clap::Args;
-use tidegate::control::ControllerOptions;
+use tidegate::control::{ControllerOptions, Weights};
 use tidegate_training::simulate::{self, Outcome};
 use tidegate_training::workload::{ReplayParams, ServiceRequest, Workload, read_service};
 use tidegate_training::{ArrivalTrace, read_directory, read_trace};
@@ -21,8 +21,8 @@ use crate::failure::Failure;
 use crate::message::{BYTES_MAX, HEAD_BYTES};
 use crate::models::say_if_cut;
 use accuracy::Accuracy;
-use policy::{BOUNDS, Policy};
-use report::{Report, Run};
+use policy::{BOUNDS, Choice, Policy};
+use report::{Cost, Report, Run};
 
 pub(crate) use child::{ChildCommand, run as run_child};
 
@@ -36,9 +36,15 @@ pub(crate) struct Replay {
     trace: PathBuf,
     /// How the channel is run: adaptive, heuristic, or static:CAP:WAIT, as static:64K:spin_park or static:1M:park: CAP a
     /// power of two from 4K to 1024M, WAIT one of spin, spin_yield, spin_park, spin_park=MICROSECONDS and park. Several are
-    /// run one after the other
+    /// run one after the other; `all` is adaptive, heuristic, and rings of 64K to 16M in each way to wait
     #[arg(long = "policy", value_name = "POLICY", default_value = "adaptive")]
-    policies: Vec<Policy>,
+    policies: Vec<Choice>,
+    /// What costs what to a controller, and in the column `cost`: latency, balanced or efficient
+    #[arg(long, value_name = "PROFILE", default_value = "balanced")]
+    profile: Weights,
+    /// File to which controllers append their decisions, as lines of JSON that `tidegate explain` reads
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
     /// Times the recorded speed; without it, such that the replay takes --seconds
     #[arg(long, conflicts_with = "seconds", allow_negative_numbers = true)]
     speed: Option<f64>,
@@ -83,6 +89,12 @@ impl Replay {
         Ok(ReplayParams { speed, seconds, load, service, message_bytes_max, head_bytes })
     }
 
+    /// Of the controller, where one is in charge.
+    fn controller(&self, policy: Policy) -> Option<ControllerOptions> {
+        let (weights, journal_file) = (self.profile, self.journal.clone());
+        policy.model().map(|model| ControllerOptions { model, weights, journal_file, ..ControllerOptions::default() })
+    }
+
     fn traces(&self) -> Result<Vec<ArrivalTrace>, Failure> {
         if self.trace.is_dir() {
             return Ok(read_directory(&self.trace)?);
@@ -104,48 +116,64 @@ pub(crate) fn run(command: &Replay, interrupted: &AtomicBool) -> Result<(), Fail
     }
     let trace = command.one_trace()?;
     let workload = Workload::new(&trace, &params).map_err(Failure::Usage)?;
-    let mut report = Report::new(&trace.name, &workload);
-    for &policy in &command.policies {
-        let run = if command.simulate { simulated(&workload, policy)? } else { real(&workload, policy, interrupted)? };
-        report.runs.push(run);
+    if let Some(path) = &command.journal {
+        let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+        opened.map_err(|e| Failure::io("write", path, &e))?;
+    }
+    let mut report = Report::new(&trace.name, &workload, command.profile);
+    for policy in command.policies.iter().flat_map(|choice| choice.policies(command.simulate)) {
+        let options = command.controller(policy);
+        let run = if command.simulate {
+            simulated(&workload, policy, options)?
+        } else {
+            real(&workload, policy, options, interrupted)?
+        };
+        report.add(run);
     }
     report.print(command.json)?;
-    if report.runs.iter().filter_map(|run| run.delivery).all(|delivery| delivery.is_sound()) {
-        Ok(())
-    } else {
-        Err(Failure::Corrupt("messages were lost, doubled or damaged".into()))
-    }
+    if report.is_sound() { Ok(()) } else { Err(Failure::Corrupt("messages were lost, doubled or damaged".into())) }
 }
 
-fn real(workload: &Workload, policy: Policy, interrupted: &AtomicBool) -> Result<Run, Failure> {
+fn real(
+    workload: &Workload,
+    policy: Policy,
+    options: Option<ControllerOptions>,
+    interrupted: &AtomicBool,
+) -> Result<Run, Failure> {
     let bar = crate::progress::bar(&policy.to_string(), 1000);
     let (outcome, delivery) =
-        live::run(workload, policy, false, interrupted, |share| bar.set_position((share * 1000.0) as u64))?;
+        live::run(workload, (policy, options), false, interrupted, |share| bar.set_position((share * 1000.0) as u64))?;
     bar.finish_and_clear();
     let (delivery, simulated_arrivals_a_second, simulator) = (Some(delivery), None, None);
-    Ok(Run { policy, simulated: false, outcome, delivery, simulated_arrivals_a_second, simulator })
+    Ok(Run {
+        policy,
+        simulated: false,
+        cost: Cost::default(),
+        outcome,
+        delivery,
+        simulated_arrivals_a_second,
+        simulator,
+    })
 }
 
-fn simulated(workload: &Workload, policy: Policy) -> Result<Run, Failure> {
+fn simulated(workload: &Workload, policy: Policy, options: Option<ControllerOptions>) -> Result<Run, Failure> {
     let span_ns = workload.dues.last().map_or(0, |due| due.after_ns) as f64 * workload.load.max(1.0);
-    if span_ns > CONTROLLED_NS_MAX && policy.model().is_some() {
+    if span_ns > CONTROLLED_NS_MAX && options.is_some() {
         return Err(Failure::Usage(format!(
             "a controller would decide for {:.0} s: choose a higher --speed, or a smaller --load or --service",
             span_ns / 1e9
         )));
     }
     let began = Instant::now();
-    let outcome: Outcome = match policy.model() {
+    let outcome: Outcome = match options {
         None => simulate::fixed(workload, policy.ring_bytes()),
-        Some(model) => {
-            let options = ControllerOptions { model, ..ControllerOptions::default() };
-            simulate::controlled(workload, policy.ring_bytes(), BOUNDS, options)
-        }
+        Some(options) => simulate::controlled(workload, policy.ring_bytes(), BOUNDS, options),
     };
     let arrivals_a_second = outcome.messages as f64 / began.elapsed().as_secs_f64();
     Ok(Run {
         policy,
         simulated: true,
+        cost: Cost::default(),
         outcome,
         delivery: None,
         simulated_arrivals_a_second: Some(arrivals_a_second),

@@ -11,6 +11,8 @@ const RING_BYTES: u64 = 1 << 16;
 /// Smallest and largest ring of a controlled channel, bytes: the defaults of a channel.
 pub(super) const BOUNDS: (u64, u64) = (1 << 12, 1 << 24);
 const RING_BYTES_CEILING: u64 = 1 << 30;
+const WAITS: [WaitStrategy; 4] =
+    [WaitStrategy::Spin, WaitStrategy::SpinYield, WaitStrategy::DEFAULT, WaitStrategy::Park];
 const BUDGET_US_MAX: u32 = 1_000_000;
 
 /// `adaptive`, `heuristic`, or `static:CAP:WAIT`.
@@ -22,6 +24,37 @@ pub(crate) enum Policy {
     Heuristic,
     /// One ring size, one way of waiting.
     Static { ring_bytes: u64, wait: WaitStrategy },
+}
+
+/// What a command was asked to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// Every policy.
+    All,
+    /// That one.
+    One(Policy),
+}
+
+impl Choice {
+    /// The policies, where ways of waiting make a difference or, `simulated`, make none.
+    pub(super) fn policies(self, simulated: bool) -> Vec<Policy> {
+        let Self::One(policy) = self else {
+            let waits: &[WaitStrategy] = if simulated { &[WaitStrategy::DEFAULT] } else { &WAITS };
+            let of_ring =
+                |shift: u32| waits.iter().map(move |&wait| Policy::Static { ring_bytes: 1u64 << shift, wait });
+            let by_hand = [16, 18, 20, 22, 24].into_iter().flat_map(of_ring);
+            return [Policy::Adaptive, Policy::Heuristic].into_iter().chain(by_hand).collect();
+        };
+        vec![policy]
+    }
+}
+
+impl FromStr for Choice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "all" { Ok(Self::All) } else { text.parse().map(Self::One) }
+    }
 }
 
 impl Policy {
@@ -76,7 +109,8 @@ impl FromStr for Policy {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let form = || format!("`{text}` is none of adaptive, heuristic and static:CAP:WAIT, as static:64K:spin_park");
+        let form =
+            || format!("`{text}` is none of all, adaptive, heuristic and static:CAP:WAIT, as static:64K:spin_park");
         match text.split(':').collect::<Vec<_>>().as_slice() {
             ["adaptive"] => Ok(Self::Adaptive),
             ["heuristic"] => Ok(Self::Heuristic),
@@ -125,7 +159,10 @@ mod tests {
         }
         for text in ["", "static", "static:5K:spin", "static:64K:dance", "static:64K:park=3", "static:2K:spin", "fast"]
         {
-            assert!(text.parse::<Policy>().is_err(), "{text}");
+            assert!(text.parse::<Choice>().is_err(), "{text}");
         }
+        let all: Choice = "all".parse().unwrap();
+        assert_eq!((all.policies(false).len(), all.policies(true).len()), (22, 7));
+        assert_eq!("heuristic".parse(), Ok(Choice::One(Policy::Heuristic)));
     }
 }

@@ -1,6 +1,7 @@
 //! Results of replays, as a table for people or JSON for programs.
 
 use serde::Serialize;
+use tidegate::control::Weights;
 use tidegate_training::simulate::Outcome;
 use tidegate_training::workload::Workload;
 
@@ -20,11 +21,36 @@ pub(super) struct Delivery {
     pub(super) cpu_seconds: f64,
 }
 
+/// What a run has cost, by the weights of the profile: microseconds a second.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(super) struct Cost {
+    /// All of it.
+    pub(super) sum_us_s: f64,
+    /// Of the sender's waits for room.
+    pub(super) blocked_us_s: f64,
+    /// Of CPU time; nothing where it was simulated.
+    pub(super) cpu_us_s: f64,
+    /// Of the ring's memory.
+    pub(super) memory_us_s: f64,
+}
+
+impl Cost {
+    fn of(run: &Run, weights: Weights) -> Self {
+        let seconds = run.outcome.span_ns.max(1) as f64 / 1e9;
+        let cpu_seconds = run.delivery.map_or(0.0, |delivery| delivery.cpu_seconds);
+        let blocked_us_s = run.outcome.blocked_ns as f64 / 1e3 / seconds;
+        let cpu_us_s = cpu_seconds * 1e6 / seconds * weights.cpu_us;
+        let memory_us_s = run.outcome.mean_ring_bytes as f64 / f64::from(1 << 20) * weights.mebibyte_s;
+        Self { sum_us_s: blocked_us_s + cpu_us_s + memory_us_s, blocked_us_s, cpu_us_s, memory_us_s }
+    }
+}
+
 /// One run.
 #[derive(Debug, Serialize)]
 pub(super) struct Run {
     pub(super) policy: Policy,
     pub(super) simulated: bool,
+    pub(super) cost: Cost,
     #[serde(flatten)]
     pub(super) outcome: Outcome,
     #[serde(flatten)]
@@ -46,7 +72,8 @@ pub(super) struct Report {
     load: f64,
     /// What the recorded sizes were multiplied with.
     size_scale: f64,
-    pub(super) runs: Vec<Run>,
+    weights: Weights,
+    runs: Vec<Run>,
 }
 
 impl Delivery {
@@ -56,15 +83,27 @@ impl Delivery {
 }
 
 impl Report {
-    pub(super) fn new(trace: &str, workload: &Workload) -> Self {
+    pub(super) fn new(trace: &str, workload: &Workload, weights: Weights) -> Self {
         Self {
             trace: trace.into(),
             messages: workload.dues.len(),
             speed: workload.speed,
             load: workload.load,
             size_scale: workload.size_scale,
+            weights,
             runs: Vec::new(),
         }
+    }
+
+    /// Adds a run, whose cost is set here.
+    pub(super) fn add(&mut self, run: Run) {
+        let cost = Cost::of(&run, self.weights);
+        self.runs.push(Run { cost, ..run });
+    }
+
+    /// Whether every message came, of those that were sent.
+    pub(super) fn is_sound(&self) -> bool {
+        self.runs.iter().filter_map(|run| run.delivery).all(|delivery| delivery.is_sound())
     }
 
     /// Prints it.
@@ -94,6 +133,7 @@ impl Report {
             "resizes",
             "switches",
             "CPU s",
+            "cost us/s",
         ];
         let mut table = aligned(&heads);
         for run in &self.runs {
@@ -115,6 +155,7 @@ impl Report {
                 run.outcome.resizes.to_string(),
                 run.outcome.switches.to_string(),
                 or_dash(run.delivery.map(|delivery| format!("{:.2}", delivery.cpu_seconds))),
+                format!("{:.0}", run.cost.sum_us_s),
             ]);
         }
         println!("{table}");

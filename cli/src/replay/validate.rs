@@ -66,7 +66,7 @@ pub(super) fn run(
             let workload = Workload::new(trace, &params).map_err(Failure::Usage)?;
             let mut rounds = Vec::new();
             for _ in 0..ROUNDS {
-                let (real, delivery) = live::run(&workload, POLICY, true, interrupted, |_| {})?;
+                let (real, delivery) = live::run(&workload, (POLICY, None), true, interrupted, |_| {})?;
                 if !delivery.is_sound() {
                     return Err(Failure::Corrupt(format!("{}: {delivery:?}", trace.name)));
                 }

@@ -1,0 +1,67 @@
+//! `tidegate explain`: one decision of a controller, told.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tidegate::control::{Decision, read_journal};
+
+use crate::failure::Failure;
+
+/// `tidegate explain`.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// Number of the decision; without it, all that changed something are listed
+    id: Option<u64>,
+    /// File that a controller has written (`ControllerOptions::journal_file`, `tidegate replay --journal`)
+    #[arg(long, value_name = "FILE")]
+    journal: PathBuf,
+    /// Name of the channel, where the file has several
+    #[arg(long)]
+    channel: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(command: &Explain) -> Result<(), Failure> {
+    let path = &command.journal;
+    let decisions = read_journal(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::InvalidData => Failure::Corrupt(format!("{}: {e}", path.display())),
+        _ => Failure::io("read", path, &e),
+    })?;
+    let is_wanted = |decision: &&Decision| command.channel.as_ref().is_none_or(|name| *name == decision.channel);
+    let mut decisions = decisions.iter().filter(is_wanted);
+    let Some(id) = command.id else { return list(decisions, command.json) };
+    let of_id: Vec<&Decision> = decisions.by_ref().filter(|decision| decision.id == id).collect();
+    match of_id.as_slice() {
+        [] => Err(Failure::Usage(format!("{} has no decision {id}", path.display()))),
+        [decision] if command.json => print(decision),
+        [decision] => {
+            print!("{}", decision.explanation());
+            Ok(())
+        }
+        several => {
+            let names: Vec<&str> = several.iter().map(|decision| decision.channel.as_str()).collect();
+            Err(Failure::Usage(format!(
+                "several channels have a decision {id}: say --channel, one of {}",
+                names.join(", ")
+            )))
+        }
+    }
+}
+
+fn list<'a>(decisions: impl Iterator<Item = &'a Decision>, json: bool) -> Result<(), Failure> {
+    for decision in decisions {
+        if json {
+            print(decision)?;
+        } else if decision.blocker.is_none() {
+            println!("{}\t{}\t{}", decision.id, decision.channel, decision.sentence);
+        }
+    }
+    Ok(())
+}
+
+fn print(decision: &Decision) -> Result<(), Failure> {
+    println!("{}", serde_json::to_string(decision).map_err(|e| Failure::Environment(e.to_string()))?);
+    Ok(())
+}
