@@ -7,6 +7,7 @@ use crate::channel::{Channel, ResizeError};
 use crate::control::budget::Share;
 use crate::control::decide::{HEADROOM, growth_rent_us, ring_bytes_wanted};
 use crate::control::driver::Driven;
+use crate::control::floor::Floor;
 use crate::control::forecaster::{Forecaster, Prediction};
 use crate::control::history::HistoryPoint;
 use crate::control::journal::{Decision, Outcome, sentence};
@@ -66,6 +67,7 @@ pub struct ControlAgent<P = LivePlant> {
     saturation: Saturation,
     credit: Credit,
     share: Share,
+    floor: Floor,
     /// Backlog.
     peak: RecentPeak,
     /// Arrivals in a tick.
@@ -129,6 +131,7 @@ impl<P: Plant> ControlAgent<P> {
             saturation: Saturation::default(),
             credit: Credit::default(),
             share: Share::of(options.budget.clone()),
+            floor: Floor::default(),
             peak: RecentPeak::default(),
             arrivals: RecentPeak::default(),
             pace: Pace::default(),
@@ -174,7 +177,10 @@ impl<P: Plant> ControlAgent<P> {
         self.credit.observe(stalled_ns(&sample), ticks);
         self.share.observe(sample.ring_bytes, self.tick);
         let relieved = sample.backlog_bytes_max.saturating_mul(RELIEVED_PART) < self.plant.ring_bytes();
-        self.saturation.observe(is_overflowing(&sample), relieved, ticks);
+        self.saturation.observe(overflow_ticks(&sample, ticks), relieved, ticks);
+        if is_overflowing(&sample) && !self.saturation.is_barred() {
+            self.floor.overflowed(self.plant.ring_bytes(), self.tick);
+        }
         self.peak.observe(sample.backlog_bytes_most, ticks);
         self.arrivals.observe(sample.arrived_bytes / ticks, ticks);
         self.prediction = self.forecaster.observe(&sample);
@@ -267,6 +273,7 @@ impl<P: Plant> ControlAgent<P> {
             wait_costs_us_s: self.waits.arms_us_s,
             wait_cost_now_us_s: self.waits.now_us_s,
             futile_since_bytes: self.saturation.futile_since_bytes(),
+            floor_bytes: self.floor.bytes(self.tick),
             growth_barred: self.saturation.is_barred(),
             credit_us: self.credit.us(),
             free_bytes: self.share.free(),
@@ -333,6 +340,7 @@ impl<P: Plant> ControlAgent<P> {
                 self.forget_slack();
                 if verdict.reason == Reason::GrowthFutile {
                     self.saturation.taken_back();
+                    self.floor.forget();
                 } else if verdict.action == Action::Grow {
                     self.saturation.grew(self.plan.ring_bytes);
                     self.credit.spend(growth_rent_us(situation, ring_bytes));
@@ -404,6 +412,12 @@ impl<P: Plant> ControlAgent<P> {
 /// Whether a sender had to wait, or was refused.
 fn is_overflowing(sample: &Sample) -> bool {
     sample.stalls > 0 || sample.rejected > 0 || sample.blocked_ns > sample.tick_ns / 10
+}
+
+/// In how many of its ticks, at least one if in any.
+fn overflow_ticks(sample: &Sample, ticks: u64) -> u64 {
+    let of_all = sample.blocked_ns.saturating_mul(ticks) / sample.tick_ns.max(1);
+    of_all.clamp(u64::from(is_overflowing(sample)), ticks)
 }
 
 /// For how long senders had no room; a tick in which one was refused counts as a whole one.

@@ -64,7 +64,7 @@ fn decide_rings(situation: &Situation) -> Verdict {
         let plan = Plan { ring_bytes: asked.unwrap_or(current), ..situation.plan };
         return enact(verdict, Action::Grow, plan);
     }
-    if wanted < current {
+    if wanted.max(situation.floor_bytes) < current {
         verdict.reason = Reason::SlackProven;
         let dwell_ticks = if situation.budget_is_tight { TIGHT_DWELL_TICKS } else { SHRINK_DWELL_TICKS };
         let slack_proven = situation.ticks_of_slack.min(situation.ticks_since_resize) >= dwell_ticks;
@@ -73,7 +73,8 @@ fn decide_rings(situation: &Situation) -> Verdict {
         } else {
             (!clearly_cheaper(best.cost_us_s, ring_cost(situation, current))).then_some(Blocker::DeadBand)
         };
-        let plan = Plan { ring_bytes: situation.ring_bytes_sufficed.clamp(wanted, current / 2), ..situation.plan };
+        let sufficed = situation.ring_bytes_sufficed.max(situation.floor_bytes);
+        let plan = Plan { ring_bytes: sufficed.clamp(wanted, current / 2), ..situation.plan };
         return enact(verdict, Action::Shrink, plan);
     }
     verdict
@@ -176,6 +177,7 @@ mod tests {
             wait_costs_us_s: [0.0; WAIT_ARMS.len()],
             wait_cost_now_us_s: 0.0,
             futile_since_bytes: None,
+            floor_bytes: 0,
             growth_barred: false,
             credit_us: 1e6,
             free_bytes: u64::MAX,
@@ -236,6 +238,9 @@ mod tests {
         let proven = decide(&Situation { ticks_of_slack: 250, ..slack });
         assert_eq!((proven.action, proven.reason), (Action::Shrink, Reason::SlackProven));
         assert_eq!(proven.plan.ring_bytes, 1 << 14);
+        let floored = decide(&Situation { ticks_of_slack: 250, floor_bytes: 1 << 15, ..slack });
+        assert_eq!(floored.plan.ring_bytes, 1 << 15);
+        assert_eq!(decide(&Situation { ticks_of_slack: 250, floor_bytes: 1 << 16, ..slack }).action, Action::Hold);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod controller;
 mod decide;
 mod driver;
 mod explain;
+mod floor;
 mod forecast_model;
 mod forecaster;
 mod history;

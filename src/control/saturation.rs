@@ -27,13 +27,12 @@ impl Default for Saturation {
 }
 
 impl Saturation {
-    /// Takes in whether some ticks overflowed, or left the rings far from full. A larger ring that is being filled is neither.
-    pub(crate) fn observe(&mut self, overflowing: bool, relieved: bool, ticks: u64) {
+    /// Takes in how many of some ticks overflowed, and whether they left the rings far from full. A larger ring that is being filled
+    /// is neither.
+    pub(crate) fn observe(&mut self, overflow_ticks: u64, relieved: bool, ticks: u64) {
         self.barred_ticks = self.barred_ticks.saturating_sub(ticks);
-        if overflowing {
-            self.overflow_ticks += ticks;
-        }
-        if overflowing || !relieved {
+        self.overflow_ticks += overflow_ticks;
+        if overflow_ticks > 0 || !relieved {
             self.relief_ticks = 0;
             return;
         }
@@ -82,16 +81,16 @@ mod tests {
         for _ in 0..3 {
             saturation.grew(1 << 16);
             saturation.grew(1 << 17);
-            saturation.observe(true, false, FUTILE_TICKS / 2);
-            saturation.observe(false, false, 1000);
-            saturation.observe(true, false, FUTILE_TICKS / 2);
+            saturation.observe(FUTILE_TICKS / 2, false, FUTILE_TICKS / 2);
+            saturation.observe(0, false, 1000);
+            saturation.observe(FUTILE_TICKS / 2, false, FUTILE_TICKS / 2);
             assert_eq!(saturation.futile_since_bytes(), Some(1 << 16));
             saturation.taken_back();
             assert_eq!(saturation.futile_since_bytes(), None);
             barred_for.push(
                 (0..)
                     .take_while(|_| {
-                        saturation.observe(true, false, 1);
+                        saturation.observe(1, false, 1);
                         saturation.is_barred()
                     })
                     .count()
@@ -105,9 +104,9 @@ mod tests {
     fn overflow_that_ends_was_worth_the_room() {
         let mut saturation = Saturation::default();
         saturation.grew(1 << 16);
-        saturation.observe(true, false, FUTILE_TICKS - 1);
-        saturation.observe(false, true, RELIEF_TICKS);
-        saturation.observe(true, false, FUTILE_TICKS - 1);
+        saturation.observe(FUTILE_TICKS - 1, false, FUTILE_TICKS - 1);
+        saturation.observe(0, true, RELIEF_TICKS);
+        saturation.observe(FUTILE_TICKS - 1, false, FUTILE_TICKS - 1);
         assert_eq!(saturation.futile_since_bytes(), None);
         assert!(!saturation.is_barred());
     }

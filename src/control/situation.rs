@@ -36,6 +36,8 @@ pub struct Situation {
     /// Rings of that many bytes overflowed, and so have all larger ones since: whoever sends is slowed down by whoever receives,
     /// not by want of room.
     pub futile_since_bytes: Option<u64>,
+    /// Smaller rings than this overflowed lately, bytes.
+    pub floor_bytes: u64,
     /// Whether growing was futile so lately that it is not tried again.
     pub growth_barred: bool,
     /// What may be spent on larger rings, microseconds: what stalls have cost lately, and a little on trust.
