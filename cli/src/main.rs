@@ -1,6 +1,7 @@
 //! The `tidegate` command.
 
 mod calibrate;
+mod control;
 mod demo;
 mod doctor;
 mod explain;
@@ -51,6 +52,8 @@ enum Command {
     Replay(replay::Replay),
     #[command(hide = true)]
     ReplayChild(replay::ChildCommand),
+    /// Control every channel of the host directory that no other controller has, until Ctrl-C
+    Control(control::Control),
     /// Tell one decision of a controller: what was seen, predicted, weighed and done, and what then happened
     Explain(explain::Explain),
     /// List what is in this user's host directory, and who holds it
@@ -84,7 +87,8 @@ fn interrupts(command: &Command) -> Result<Arc<AtomicBool>, Failure> {
         // Signals keep their default there: the parent decides what an interrupt means.
         return Ok(interrupted);
     }
-    if matches!(command, Command::Demo(_) | Command::Record(_)) || matches!(command, Command::Replay(r) if r.is_live())
+    if matches!(command, Command::Demo(_) | Command::Record(_) | Command::Control(_))
+        || matches!(command, Command::Replay(r) if r.is_live())
     {
         for signal in SIGNALS {
             signal_hook::flag::register(signal, Arc::clone(&interrupted)).map_err(failed)?;
@@ -114,6 +118,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::ReplayChild(command) => replay::run_child(&command),
         Command::Record(command) => record::run(&command, &interrupted),
         Command::Trace(command) => trace::run(&command),
+        Command::Control(command) => control::run(&command, &interrupted),
         Command::Explain(command) => explain::run(&command),
         Command::Ls(command) => host::list(&command),
         Command::Clean(command) => host::clean(&command),

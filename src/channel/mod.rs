@@ -14,6 +14,7 @@ mod guard;
 #[cfg(test)]
 mod handover;
 mod held;
+mod helm;
 mod joining;
 mod lane;
 mod lanes;
@@ -60,6 +61,7 @@ pub use claim::Claim;
 pub use error::{ChannelError, RecvError, ResizeError, SendBatchError, SendError, TryRecvError, TrySendError};
 pub use guard::Guard;
 pub use held::Held;
+pub use helm::{Helm, Steered};
 pub use loan::{Loan, RefusedLoan};
 pub use options::{ChannelOptions, Order, Receivers, WhenFull};
 pub use receiver::Receiver;

@@ -302,6 +302,7 @@ impl<P: Plant> ControlAgent<P> {
         let blocker = match verdict.action {
             Action::Hold => verdict.blocker,
             _ if self.options.mode == Mode::Shadow => Some(Blocker::Shadow),
+            _ if !self.plant.may_set() => Some(Blocker::Steered),
             Action::SwitchWait => {
                 self.plant.set_wait_strategy(verdict.plan.wait);
                 self.switched_tick = self.tick;

@@ -86,6 +86,7 @@ fn why_not(blocker: Blocker) -> &'static str {
         Blocker::Budget => "the budget has no memory left for it, or others need it more",
         Blocker::Busy => "the rings that it needs still hold messages",
         Blocker::NoMemory => "there is no memory for it",
+        Blocker::Steered => "another controller has the channel",
         Blocker::Shadow => "the controller only watches",
     }
 }

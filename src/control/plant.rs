@@ -1,8 +1,13 @@
 //! What is controlled: a channel, or a simulation of one.
 
+use std::time::{Duration, Instant};
+
 use crate::WaitStrategy;
-use crate::channel::{Channel, Resize, ResizeError};
+use crate::channel::{Channel, Helm, Resize, ResizeError};
 use crate::telemetry::{Sample, Sampler, WaitTimes};
+
+/// Between two looks whether another controller lets go, or has died.
+const ASK_EVERY: Duration = Duration::from_millis(200);
 
 /// What a controller sees and sets. A simulation that implements it is controlled as a channel is.
 pub trait Plant {
@@ -12,6 +17,10 @@ pub trait Plant {
     fn ring_bytes(&self) -> u64;
     /// How endpoints wait.
     fn wait_strategy(&self) -> WaitStrategy;
+    /// Whether decisions may be put in force now: nobody else does.
+    fn may_set(&mut self) -> bool {
+        true
+    }
     /// Ends a tick and starts the next.
     fn sample(&mut self) -> Sample;
     /// Waits that ended in that tick.
@@ -37,12 +46,15 @@ pub trait Plant {
 pub struct LivePlant {
     channel: Channel,
     sampler: Sampler,
+    helm: Option<Helm>,
+    /// When it was last asked for.
+    asked: Option<Instant>,
 }
 
 impl LivePlant {
     /// `channel`, from now on.
     pub fn new(channel: &Channel) -> Self {
-        Self { channel: channel.clone(), sampler: Sampler::new(channel) }
+        Self { channel: channel.clone(), sampler: Sampler::new(channel), helm: None, asked: None }
     }
 }
 
@@ -57,6 +69,14 @@ impl Plant for LivePlant {
 
     fn wait_strategy(&self) -> WaitStrategy {
         self.channel.wait_strategy()
+    }
+
+    fn may_set(&mut self) -> bool {
+        if self.helm.is_none() && self.asked.is_none_or(|asked| asked.elapsed() >= ASK_EVERY) {
+            self.asked = Some(Instant::now());
+            self.helm = self.channel.try_steer().ok();
+        }
+        self.helm.is_some()
     }
 
     fn sample(&mut self) -> Sample {

@@ -59,6 +59,8 @@ pub enum Blocker {
     Busy,
     /// The memory could not be had.
     NoMemory,
+    /// Another controller has the channel.
+    Steered,
     /// The controller only watches.
     Shadow,
 }
@@ -102,6 +104,7 @@ impl Blocker {
             Self::Budget => "budget",
             Self::Busy => "busy",
             Self::NoMemory => "no_memory",
+            Self::Steered => "steered",
             Self::Shadow => "shadow",
         }
     }

@@ -18,7 +18,7 @@ pub const STEPS: &[&str] = &[
     // Senders that share a lane.
     "turn.taken", "turn.left", "claim.shortened", "claim.committed", "claim.voided",
     // Dropping the oldest.
-    "drop.marked", "drop.passed", "lap.moved",
+    "drop.marked", "drop.passed", "helm.taken", "lap.moved",
     // Receiving.
     "receive.found", "receive.moved", "take.locked", "take.marked", "take.passed", "take.unlocked", "done.marked",
     "collect.published", "give_back.returned", "release.begun", "release.published", "release.notified",

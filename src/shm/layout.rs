@@ -14,7 +14,7 @@ use crate::shm::window::SharedLayout;
 /// `TIDEGATE` in ASCII, little-endian.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"TIDEGATE");
 /// Raised with every change of layout or protocol.
-pub(crate) const VERSION: u32 = 6;
+pub(crate) const VERSION: u32 = 7;
 /// Participants that one channel can have at a time: handles and endpoints.
 pub(crate) const PARTICIPANTS_MAX: usize = 256;
 /// Offset of the participant table.
@@ -128,6 +128,8 @@ pub(crate) struct ControlWords {
     /// Participant words of the receivers that share a channel. Taken under the structure lock; cleared by the receiver, or
     /// under the structure lock by a sweeper with proof of death.
     pub(crate) seats: [AtomicU64; SEATS],
+    /// Participant word of the handle that tunes the channel; 0: nobody does.
+    pub(crate) helm: AtomicU64,
 }
 
 /// Receivers that can share a channel.

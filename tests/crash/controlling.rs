@@ -65,6 +65,8 @@ pub(crate) fn judge(role: &str, kind: Kind, name: &str, fate: &Fate) -> Result<O
     let end = child.end();
     over.store(true, Ordering::Relaxed);
     let (mut sender, sent) = sending.join().map_err(|_| "the sender panicked")??;
+    // Another controller can take over, whatever step the child has died at.
+    wait_until(|| channel.try_steer().is_ok()).map_err(|error| format!("the dead still steer: {error:?}"))?;
     // The channel works on, and can be resized.
     let mut next = sent + AFTER;
     send(&mut sender, sent..next)?;
