@@ -91,9 +91,10 @@ impl ReceiverLane {
         let Reader::InOrder(consumer) = &mut self.reader else { return self.peek_otherwise(lane) };
         match consumer.peek() {
             Ok(None) => {
-                if consumer.take_passed() | self.room_wakes.take_owed() {
+                if consumer.take_passed() {
                     self.sender_wait.event.notify();
                 }
+                self.room_wakes.settle(&self.sender_wait);
                 Ok(None)
             }
             Ok(found) => Ok(found.map(|frame| (lane, frame))),
@@ -107,9 +108,10 @@ impl ReceiverLane {
         match alone.peek() {
             Ok(alone::Look::Frame(frame)) => Ok(Some((lane, frame))),
             Ok(alone::Look::Nothing) => {
-                if alone.take_passed() | self.room_wakes.take_owed() {
+                if alone.take_passed() {
                     self.sender_wait.event.notify();
                 }
+                self.room_wakes.settle(&self.sender_wait);
                 Ok(None)
             }
             Ok(alone::Look::Shared(taker)) => {
@@ -224,7 +226,7 @@ impl ReceiverLane {
     pub(super) fn release(&mut self, frame: Frame) {
         if let Reader::InOrder(consumer) = &mut self.reader {
             consumer.release(frame);
-            self.room_wakes.released(frame, &self.sender_wait.event);
+            self.room_wakes.released(frame, &self.sender_wait);
         } else {
             self.release_otherwise(frame);
         }
@@ -240,7 +242,7 @@ impl ReceiverLane {
         if !alone.release(frame) {
             self.settle();
         }
-        self.room_wakes.released(frame, &self.sender_wait.event);
+        self.room_wakes.released(frame, &self.sender_wait);
     }
 
     /// As [`ReceiverLane::release`], for all the frames of a batch.
@@ -255,7 +257,7 @@ impl ReceiverLane {
             _ => return self.done(frames),
         }
         if let Some(&last) = frames.last() {
-            self.room_wakes.released(last, &self.sender_wait.event);
+            self.room_wakes.released(last, &self.sender_wait);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::channel::receiver::Place;
 use crate::channel::slab::{Slab, in_flight};
 use crate::ring::Readers;
 use crate::ring::consumer::{Frame, Payload};
+use crate::ring::taker::at_hand::AtHand;
 use crate::sync::wait::is_peer_check_due;
 
 /// The lanes met so far.
@@ -131,27 +132,32 @@ impl Lanes {
         }
         for _ in 0..self.all.len() {
             let number = if self.next < self.all.len() { self.next } else { 0 };
+            self.next = number;
             let lane = &mut self.all[number];
-            let frame = match &mut lane.reader {
-                Reader::InOrder(consumer) => {
-                    let frame = consumer.glance().map(|(frame, _)| frame);
-                    if frame.is_none() && lane.room_wakes.take_owed() {
-                        lane.sender_wait.event.notify();
+            let found = match &mut lane.reader {
+                Reader::InOrder(consumer) => match consumer.glance() {
+                    Some((frame, _)) => AtHand::Frame(frame),
+                    None if consumer.is_something_there() => AtHand::Else,
+                    None => {
+                        lane.room_wakes.settle(&lane.sender_wait);
+                        AtHand::Nothing
                     }
-                    frame
-                }
+                },
                 Reader::Competing(taker) => {
-                    let frame = taker.take_at_hand();
+                    let found = taker.take_at_hand();
                     lane.wake_awaited();
-                    frame
+                    found
                 }
-                _ => return None,
+                _ => AtHand::Else,
             };
-            if let Some(frame) = frame {
-                self.run += 1;
-                return Some((number, frame));
+            match found {
+                AtHand::Frame(frame) => {
+                    self.run += 1;
+                    return Some((number, frame));
+                }
+                AtHand::Nothing => self.next = number + 1,
+                AtHand::Else => return None,
             }
-            self.next = number + 1;
         }
         None
     }
@@ -162,7 +168,7 @@ impl Lanes {
         match self.all.as_mut_slice() {
             [ReceiverLane { reader: Reader::InOrder(consumer), room_wakes, sender_wait, .. }] if !frame.is_loan() => {
                 consumer.release(frame);
-                room_wakes.released(frame, &sender_wait.event);
+                room_wakes.released(frame, sender_wait);
             }
             _ => self.release_elsewhere(lane, frame, block),
         }
@@ -207,13 +213,17 @@ impl Lanes {
         }
         let lanes = self.all.len();
         if self.run >= RUN_MAX {
-            self.taken += self.run;
+            // It may have been read to its end, and is not looked at again for a while.
+            if let Some(lane) = self.all.get_mut(self.next) {
+                lane.room_wakes.settle(&lane.sender_wait);
+            }
+            self.taken = self.taken.saturating_add(self.run);
             self.run = 0;
             self.turn += 1;
             self.next = self.turn;
         }
         if self.core.readers() == Readers::Competing {
-            self.taken += 1;
+            self.taken = self.taken.saturating_add(1);
             if self.taken >= TAKEN_BETWEEN_LOOKS {
                 self.sweep_now_and_then();
             }
@@ -226,8 +236,9 @@ impl Lanes {
             if matches!(found, Ok(None)) {
                 continue;
             }
-            // A lane is read some way along its lines.
+            // A lane is read some way along its lines. Those without anything have had their turn.
             self.next = lane;
+            self.turn = if self.run == 0 { lane } else { self.turn };
             self.run += 1;
             return found;
         }
@@ -236,6 +247,11 @@ impl Lanes {
 
     /// Adds to `frames` those that are committed behind the frame peeked last, `first` included, to `max` of them.
     pub(super) fn peek_batch(&mut self, lane: usize, first: Frame, max: usize, frames: &mut Vec<Frame>) {
+        self.add_batch(lane, first, max, frames);
+        self.run = self.run.saturating_add(frames.len() as u32 - 1);
+    }
+
+    fn add_batch(&mut self, lane: usize, first: Frame, max: usize, frames: &mut Vec<Frame>) {
         let lane = &mut self.all[lane];
         match &mut lane.reader {
             Reader::InOrder(consumer) => consumer.peek_batch(first, max, frames),

@@ -3,6 +3,7 @@
 use std::hint::spin_loop;
 
 use crate::sync::clock::now_ns;
+use crate::sync::wait::cpus;
 
 /// Messages in a row after which the peer is taken to be streaming.
 const STREAK_MIN: u64 = 16;
@@ -14,11 +15,17 @@ const LEAD_NS_MAX: u64 = 4_000;
 /// until it is large enough.
 #[derive(Debug, Default)]
 pub(super) struct Lead {
-    /// When the last pause was over.
+    /// When the way began: the last pause or wait was over.
     since_ns: u64,
 }
 
 impl Lead {
+    /// Takes in that a wait is over.
+    #[inline]
+    pub(super) fn begin(&mut self) {
+        self.since_ns = now_ns();
+    }
+
     /// Pauses, if `streak` messages in a row look like a stream.
     #[inline]
     pub(super) fn give(&mut self, streak: u64) {
@@ -29,6 +36,9 @@ impl Lead {
 
     #[cold]
     fn pause(&mut self) {
+        if cpus() == 1 {
+            return; // The peer cannot go on meanwhile.
+        }
         let now = now_ns();
         let until = now + now.saturating_sub(self.since_ns).min(LEAD_NS_MAX);
         while now_ns() < until {

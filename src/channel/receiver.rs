@@ -21,7 +21,11 @@ use crate::shm::layout::RECEIVER_GONE;
 use crate::shm::participants::{Membership, Role};
 use crate::shm::window::Shared;
 use crate::sync::clock::deadline;
+use crate::sync::owed;
 use crate::sync::wait::{WaitPoint, burst, is_peer_check_due, wait};
+
+/// Messages in a row, at most, before new senders are looked for.
+const STREAK_UNMET_MAX: u64 = 1024;
 
 /// Receives the messages of every sender. Closing is dropping.
 #[derive(Debug)]
@@ -32,7 +36,9 @@ pub struct Receiver {
     /// Of the batch in hand; kept for its memory.
     pub(super) frames: Vec<Frame>,
     /// Messages received since the last one that had to be waited for; it may wrap.
-    pub(super) streak: u32,
+    pub(super) streak: u64,
+    /// The streak from which on new senders are looked for.
+    meet_at: u64,
     lead: Lead,
     /// Whether it refuses messages.
     closed: bool,
@@ -129,6 +135,7 @@ impl Receiver {
             senders: Vec::new(),
             frames: Vec::new(),
             streak: 0,
+            meet_at: STREAK_UNMET_MAX,
             lead: Lead::default(),
             closed: false,
             peers_checked_ns: 0,
@@ -192,7 +199,10 @@ impl Receiver {
             None if is_peer_check_due(&mut self.peers_checked_trying_ns) => self.dead_sender().transpose()?,
             found => found,
         };
-        let (lane, frame) = found.ok_or(TryRecvError::Empty)?;
+        let Some((lane, frame)) = found else {
+            owed::settle();
+            return Err(TryRecvError::Empty);
+        };
         self.guard(lane, frame)
     }
 
@@ -243,9 +253,10 @@ impl Receiver {
     /// in registers.
     #[inline(always)]
     fn recv_until(&mut self, deadline_ns: Option<u64>) -> Result<Guard<'_>, RecvError> {
-        let (lane, frame, payload, block) = match self.lanes.glance() {
+        let at_hand = if self.streak < self.meet_at { self.lanes.glance() } else { None };
+        let (lane, frame, payload, block) = match at_hand {
             Some((frame, payload)) => {
-                self.streak = self.streak.wrapping_add(1);
+                self.streak += 1;
                 (0, frame, payload, 0)
             }
             None => self.find(deadline_ns)?,
@@ -257,8 +268,9 @@ impl Receiver {
     /// The next message's lane, frame, payload and block, waiting for it.
     #[inline(never)]
     fn find(&mut self, deadline_ns: Option<u64>) -> Result<(usize, Frame, Payload, usize), RecvError> {
+        self.meet_senders_now_and_then()?;
         if let Some((lane, frame)) = self.lanes.take_at_hand() {
-            self.streak = self.streak.wrapping_add(1);
+            self.streak += 1;
             return Ok((lane, frame, Payload::of(self.lanes.payload(lane, frame, 0)), 0));
         }
         let (lane, frame) = self.next_frame(deadline_ns)?;
@@ -268,11 +280,13 @@ impl Receiver {
 
     #[inline]
     pub(super) fn next_frame(&mut self, deadline_ns: Option<u64>) -> Result<(usize, Frame), RecvError> {
+        self.meet_senders_now_and_then()?;
         if let Some(found) = self.lanes.peek()? {
-            self.streak = self.streak.wrapping_add(1);
+            self.streak += 1;
             return Ok(found);
         }
-        self.lead.give(std::mem::take(&mut self.streak).into());
+        self.meet_at = STREAK_UNMET_MAX;
+        self.lead.give(std::mem::take(&mut self.streak));
         match burst(&self.waits.counters, || self.lanes.peek().transpose()) {
             Some(found) => Ok(found?),
             None => self.wait_for_message(deadline_ns),
@@ -294,6 +308,7 @@ impl Receiver {
             || receiver.borrow_mut().dead_sender().map(|found| Ok(found?)),
         );
         receiver.borrow_mut().peers_checked_ns = peers_checked_ns;
+        receiver.borrow_mut().lead.begin();
         outcome.unwrap_or(Err(RecvError::Stalled))
     }
 
@@ -317,11 +332,12 @@ impl Receiver {
     #[inline]
     pub(super) fn poll(&mut self) -> Result<Option<(usize, Frame)>, TryRecvError> {
         if let Some(found) = self.lanes.peek()? {
+            self.streak += 1;
+            self.meet_senders_now_and_then()?;
             return Ok(Some(found));
         }
         let arrivals = Arrivals::seen(&self.core.control.senders_attached);
-        let known = self.lanes.all.len();
-        self.meet_lanes().map_err(|_| TryRecvError::Corrupt { lane: known, position: 0, word: 0 })?;
+        self.meet_new_lanes()?;
         let alone = !self.senders.is_empty() && self.senders.iter().all(|sender| sender.has_left(self.core.is_guarded));
         // Owners first, then what they committed, then whether another came meanwhile.
         match self.lanes.peek()? {
@@ -335,6 +351,21 @@ impl Receiver {
             }
             found => Ok(found),
         }
+    }
+
+    fn meet_new_lanes(&mut self) -> Result<(), TryRecvError> {
+        let lane = self.lanes.all.len();
+        self.meet_lanes().map_err(|_| TryRecvError::Corrupt { lane, position: 0, word: 0 })
+    }
+
+    /// Looks for senders that have come since, also while those that are known never pause.
+    #[inline]
+    fn meet_senders_now_and_then(&mut self) -> Result<(), TryRecvError> {
+        if self.streak < self.meet_at {
+            return Ok(());
+        }
+        self.meet_at = self.streak + STREAK_UNMET_MAX;
+        self.meet_new_lanes()
     }
 
     /// A sender's death, once what it committed has been received. Of receivers that have died, what they had taken.

@@ -22,6 +22,7 @@ use crate::shm::layout::ControlWords;
 use crate::shm::participants::Membership;
 use crate::shm::window::Shared;
 use crate::sync::clock::deadline;
+use crate::sync::owed;
 use crate::sync::wait::{WaitPoint, burst, is_peer_check_due, wait};
 
 /// Sends messages, in order. Closing is dropping.
@@ -59,6 +60,9 @@ pub struct Sender {
 
 impl Sender {
     /// Sends `message`, waiting for room as long as it takes.
+    ///
+    /// A sender that has gone to sleep for room is woken once a quarter of the ring is free, or its receiver finds nothing more or
+    /// waits itself; and it looks by itself every 50 ms.
     ///
     /// # Errors
     /// All but [`SendError::Stalled`].
@@ -207,6 +211,7 @@ impl Sender {
     fn count_rejected(&mut self, len: usize, error: TrySendError) {
         self.free_spare();
         if error == TrySendError::Full {
+            owed::settle();
             // Nobody else may look, if no endpoint ever waits.
             if is_peer_check_due(&mut self.peers_checked_ns) {
                 self.core.find_dead_peers_of_senders();
@@ -255,6 +260,7 @@ impl Sender {
         self.lead.give(streak);
         self.full_at = self.producer.messages();
         let room = self.wait_until(deadline_ns, |sender| sender.try_reserve(len));
+        self.lead.begin();
         self.free_spare();
         room
     }

@@ -54,6 +54,55 @@ fn no_sender_waits_for_ever_behind_others_that_never_pause() {
 }
 
 #[test]
+fn long_messages_have_their_turns_beside_short_ones() {
+    for receivers in [Receivers::One, Receivers::Competing] {
+        let options = Channel::options().message_bytes_max(1 << 20).receivers(receivers);
+        let channel = options.create_anonymous().unwrap();
+        let (mut long, mut short) = (channel.sender().unwrap(), channel.sender().unwrap());
+        let mut receiver = channel.receiver().unwrap();
+        let _other = channel.receiver();
+        let mut long_ones = 0;
+        for _ in 0..4000 {
+            while long.try_send(&[1; 20_000]).is_ok() {}
+            while short.try_send(&[2; 8]).is_ok() {}
+            long_ones += u32::from(receiver.recv().unwrap().len() > 8);
+        }
+        assert!(long_ones > 1000, "{receivers:?}: {long_ones} of 4000");
+    }
+}
+
+#[test]
+fn idle_lanes_give_nobody_their_turns() {
+    let channel = Channel::options().create_anonymous().unwrap();
+    let mut senders: Vec<_> = (0..8).map(|_| channel.sender().unwrap()).collect();
+    let mut receiver = channel.receiver().unwrap();
+    let mut received = [0u32; 2];
+    for _ in 0..40_000 {
+        for (sender, number) in senders.iter_mut().take(2).zip(0..) {
+            while sender.try_send(&[number; 500]).is_ok() {}
+        }
+        received[usize::from(receiver.recv().unwrap()[0])] += 1;
+    }
+    assert!(received.iter().all(|count| *count > 10_000), "{received:?}");
+}
+
+#[test]
+fn who_comes_while_others_never_pause_is_heard() {
+    let channel = Channel::options().create_anonymous().unwrap();
+    let mut streaming = channel.sender().unwrap();
+    let mut receiver = channel.receiver().unwrap();
+    let mut late = None;
+    let heard = (0..100_000).find(|i| {
+        while streaming.try_send(&[0; 8]).is_ok() {}
+        if *i == 10 {
+            late.insert(channel.sender().unwrap()).send(b"late").unwrap();
+        }
+        *receiver.recv().unwrap() == *b"late"
+    });
+    assert!(heard.is_some_and(|at| at < 10_000), "{heard:?}");
+}
+
+#[test]
 fn what_the_dead_had_in_hand_is_received_before_the_end() {
     let channel = channel();
     let mut sender = channel.sender().unwrap();

@@ -64,7 +64,7 @@ fn each_message_wakes_the_receiver() {
 }
 
 #[test]
-fn each_message_and_each_release_wakes_the_task() {
+fn each_message_and_room_for_the_next_wake_the_task() {
     let (there, back) = (parking_channel(), parking_channel());
     let (mut ping, mut ear) =
         (AsyncSender::from(there.sender().unwrap()), AsyncReceiver::from(back.receiver().unwrap()));
@@ -98,7 +98,7 @@ fn each_message_and_each_release_wakes_the_task() {
 }
 
 #[test]
-fn each_release_wakes_the_sender() {
+fn room_for_a_long_message_wakes_the_sender() {
     let channel = parking_channel();
     let (mut sender, mut receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
     let parks = unless_it_sleeps_on(move || {
@@ -130,6 +130,33 @@ fn a_sender_is_woken_for_a_quarter_of_the_ring_or_when_all_is_read() {
             assert!(wakes() < 500, "{receivers:?}: {} wakes for 1000 messages", wakes());
         });
     }
+}
+
+#[test]
+fn two_that_send_to_each_other_ahead_wake_each_other() {
+    const MESSAGE: [u8; 56] = [0; 56];
+    let (there, back) = (parking_channel(), parking_channel());
+    let (mut ping, mut ear) = (there.sender().unwrap(), back.receiver().unwrap());
+    let (mut echo, mut pong) = (there.receiver().unwrap(), back.sender().unwrap());
+    unless_it_sleeps_on(move || {
+        let echoing = thread::spawn(move || {
+            while let Ok(message) = echo.recv() {
+                pong.send(&message).unwrap();
+            }
+        });
+        // Frames of 64 bytes, so that the end of a ring takes no more room than the rest. As many as both rings hold, so that each sleeps for room that the other gives a message at a time.
+        let mut ahead = 0;
+        while ping.send_timeout(&MESSAGE, Duration::from_millis(200)).is_ok() {
+            ahead += 1;
+        }
+        for _ in 0..ROUNDS {
+            drop(ear.recv().unwrap());
+            ping.send(&MESSAGE).unwrap();
+        }
+        drop(ping);
+        assert_eq!(ear.iter().count(), ahead);
+        echoing.join().unwrap();
+    });
 }
 
 #[test]

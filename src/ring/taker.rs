@@ -1,7 +1,7 @@
 //! The reading side of a lane that many consumers share. Steps T1-T4 and G1-G3 are those of `PROTOCOL.md`.
 
 #[cfg(not(loom))]
-mod at_hand;
+pub(crate) mod at_hand;
 #[cfg(not(loom))]
 pub(crate) mod loans;
 

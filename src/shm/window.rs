@@ -1,7 +1,7 @@
 //! Typed views into a segment that keep it mapped.
 
 #[cfg(not(loom))]
-pub(crate) use mapped::{Shared, SharedLayout, Window};
+pub(crate) use mapped::{Shared, SharedLayout, WeakShared, Window};
 #[cfg(loom)]
 pub(crate) use model::{Shared, Window};
 
@@ -9,7 +9,7 @@ pub(crate) use model::{Shared, Window};
 mod mapped {
     use std::ops::Deref;
     use std::ptr::NonNull;
-    use std::sync::Arc;
+    use std::sync::{Arc, Weak};
 
     use crate::prim::AtomicU64;
     use crate::shm::segment::Segment;
@@ -36,6 +36,31 @@ mod mapped {
     impl<T> Clone for Shared<T> {
         fn clone(&self) -> Self {
             Self { target: self.target, segment: Arc::clone(&self.segment) }
+        }
+    }
+
+    /// As [`Shared`], but keeps nothing mapped.
+    #[derive(Debug)]
+    pub(crate) struct WeakShared<T> {
+        target: NonNull<T>,
+        segment: Weak<Segment>,
+    }
+
+    impl<T> WeakShared<T> {
+        /// The `T`, if its segment is mapped still.
+        pub(crate) fn upgrade(&self) -> Option<Shared<T>> {
+            Some(Shared { target: self.target, segment: self.segment.upgrade()? })
+        }
+
+        /// Whether it is that one.
+        pub(crate) fn is(&self, other: &Shared<T>) -> bool {
+            self.target == other.target && std::ptr::eq(self.segment.as_ptr(), Arc::as_ptr(&other.segment))
+        }
+    }
+
+    impl<T> Shared<T> {
+        pub(crate) fn downgrade(&self) -> WeakShared<T> {
+            WeakShared { target: self.target, segment: Arc::downgrade(&self.segment) }
         }
     }
 

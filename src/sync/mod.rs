@@ -14,6 +14,8 @@ pub(crate) mod clock;
 #[cfg(not(loom))]
 pub(crate) mod mutex;
 #[cfg(not(loom))]
+pub(crate) mod owed;
+#[cfg(not(loom))]
 pub(crate) mod reactor;
 #[cfg(not(loom))]
 pub(crate) mod semaphore;

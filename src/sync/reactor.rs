@@ -17,6 +17,7 @@ use crate::shm::own_process::{ProcessToken, own_token};
 use crate::shm::window::Shared;
 use crate::sync::clock::now_ns;
 use crate::sync::eventcount::{Prepared, futex_entry};
+use crate::sync::owed;
 use crate::sync::per_process::PerProcess;
 use crate::sync::wait::WaitPoint;
 
@@ -68,6 +69,7 @@ pub(crate) fn sleep<T>(
     task: &std::task::Waker,
     ready: impl FnOnce() -> Option<T>,
 ) -> Option<T> {
+    owed::settle();
     let sleep = point.event.prepare();
     if let Some(value) = ready() {
         return Some(value); // W4

@@ -10,6 +10,7 @@ use crate::prim::Ordering::Relaxed;
 use crate::shm::window::SharedLayout;
 use crate::sync::clock::now_ns;
 use crate::sync::eventcount::EventCount;
+use crate::sync::owed;
 
 /// How an endpoint waits. Switchable at any moment, by any process, while endpoints wait.
 ///
@@ -228,6 +229,7 @@ pub(crate) fn wait<T>(
     mut poll: impl FnMut() -> Option<T>,
     mut check_peers: impl FnMut() -> Option<T>,
 ) -> Result<T, DeadlinePassed> {
+    owed::settle();
     let began_ns = now_ns();
     let ongoing = Ongoing::begin(counters, began_ns);
     let mut rounds: u32 = 0;
