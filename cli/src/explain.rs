@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tidegate::control::{Decision, read_journal};
+use tidegate::control::{Decision, JournalLines, read_journal};
 
 use crate::failure::Failure;
 
 /// `tidegate explain`.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// Number of the decision; without it, all that changed something are listed
+    /// Number of the decision; without it, all that changed something are listed, and with --json all
     id: Option<u64>,
     /// File that a controller has written (`ControllerOptions::journal_file`, `tidegate replay --journal`)
     #[arg(long, value_name = "FILE")]
@@ -25,14 +25,27 @@ pub(crate) struct Explain {
 
 pub(crate) fn run(command: &Explain) -> Result<(), Failure> {
     let path = &command.journal;
-    let decisions = read_journal(path).map_err(|e| match e.kind() {
+    let JournalLines { decisions, unreadable } = read_journal(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::InvalidData => Failure::Corrupt(format!("{}: {e}", path.display())),
         _ => Failure::io("read", path, &e),
     })?;
+    if let Some(first) = unreadable.first() {
+        let what = format!("{}: {} lines are no decision, the first is line {first}", path.display(), unreadable.len());
+        if decisions.is_empty() {
+            return Err(Failure::Corrupt(what));
+        }
+        eprintln!("tidegate: {what}");
+    }
     let is_wanted = |decision: &&Decision| command.channel.as_ref().is_none_or(|name| *name == decision.channel);
     let mut decisions = decisions.iter().filter(is_wanted);
     let Some(id) = command.id else { return list(decisions, command.json) };
-    let of_id: Vec<&Decision> = decisions.by_ref().filter(|decision| decision.id == id).collect();
+    let mut of_id: Vec<&Decision> = decisions.by_ref().filter(|decision| decision.id == id).collect();
+    if let [first, .., last] = of_id.as_slice()
+        && of_id.iter().all(|decision| decision.channel == first.channel)
+    {
+        eprintln!("tidegate: {} runs have a decision {id}: this is that of the last", of_id.len());
+        of_id = vec![last];
+    }
     match of_id.as_slice() {
         [] => Err(Failure::Usage(format!("{} has no decision {id}", path.display()))),
         [decision] if command.json => print(decision),

@@ -55,8 +55,8 @@ fn a_channel_is_looked_after_and_taken_over_from_a_controller_that_was_killed() 
         while receiver.try_recv().is_ok() {}
     };
     let changed = |path: &Path| {
-        let decisions = read_journal(path).unwrap_or_default();
-        decisions.iter().any(|decision| decision.action != Action::Hold && decision.outcome.is_some())
+        let read = read_journal(path).unwrap_or_default();
+        read.decisions.iter().any(|decision| decision.action != Action::Hold && decision.outcome.is_some())
     };
     let dying = control(&first);
     until("the first decides", || {

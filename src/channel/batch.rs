@@ -121,7 +121,7 @@ impl Receiver {
             return Ok(RecvBatch { receiver: self, lane, loan: block });
         }
         self.lanes.peek_batch(lane, first, max, &mut self.frames);
-        self.streak += self.frames.len() as u64 - 1;
+        self.streak.add(self.frames.len() as u64 - 1);
         Ok(RecvBatch { receiver: self, lane, loan: 0 })
     }
 }

@@ -10,6 +10,54 @@ const STREAK_MIN: u64 = 16;
 /// The longest lead.
 const LEAD_NS_MAX: u64 = 4_000;
 
+/// Messages in a row, at most, before new senders are looked for.
+const UNMET_MAX: u64 = 1024;
+
+/// Messages that were received in a row, without a wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Streak {
+    before: u64,
+    /// Messages of it that are still to come before new senders are looked for.
+    left: u64,
+}
+
+impl Default for Streak {
+    fn default() -> Self {
+        Self { before: 0, left: UNMET_MAX }
+    }
+}
+
+impl Streak {
+    /// Counts a message; true if new senders are to be looked for now.
+    #[inline(always)]
+    pub(super) fn count(&mut self) -> bool {
+        if self.left > 1 {
+            self.left -= 1;
+            return false;
+        }
+        self.add(1);
+        self.take_due()
+    }
+
+    pub(super) fn add(&mut self, messages: u64) {
+        let now = messages.min(self.left);
+        *self = Self { before: self.before.saturating_add(messages - now), left: self.left - now };
+    }
+
+    pub(super) fn messages(self) -> u64 {
+        self.before.saturating_add(UNMET_MAX - self.left)
+    }
+
+    /// Whether new senders are to be looked for, which the caller does then.
+    pub(super) fn take_due(&mut self) -> bool {
+        let is_due = self.left == 0;
+        if is_due {
+            *self = Self { before: self.messages(), ..Self::default() };
+        }
+        is_due
+    }
+}
+
 /// Of an end that has caught up with its peer. At the peer's heels it would take from it, with every message, the line that it
 /// is about to write: both would go at the pace of that. So it pauses for as long as the way to here took, and the lead doubles
 /// until it is large enough.
@@ -45,5 +93,24 @@ impl Lead {
             spin_loop();
         }
         self.since_ns = until;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_streak_counts_every_message_and_says_when_to_look() {
+        let mut streak = Streak::default();
+        assert!((0..1000).all(|_| !streak.count()) && !streak.take_due());
+        streak.add(30);
+        assert_eq!(streak.left, 0);
+        let mut other = streak;
+        assert!(other.count() && !other.count(), "also after messages that were added");
+        assert!(streak.take_due() && !streak.take_due());
+        assert_eq!(streak.messages(), 1030);
+        assert_eq!((0..UNMET_MAX).filter(|_| streak.count()).count(), 1);
+        assert_eq!(streak.messages(), 1030 + UNMET_MAX);
     }
 }

@@ -8,7 +8,7 @@ use crate::channel::error::{ChannelError, RecvError, TryRecvError};
 use crate::channel::guard::Guard;
 use crate::channel::lane::ReceiverLane;
 use crate::channel::lanes::Lanes;
-use crate::channel::lead::Lead;
+use crate::channel::lead::{Lead, Streak};
 use crate::channel::place;
 use crate::channel::presence::{self, Arrivals};
 use crate::channel::seats::Seat;
@@ -24,9 +24,6 @@ use crate::sync::clock::deadline;
 use crate::sync::owed;
 use crate::sync::wait::{WaitPoint, burst, is_peer_check_due, wait};
 
-/// Messages in a row, at most, before new senders are looked for.
-const STREAK_UNMET_MAX: u64 = 1024;
-
 /// Receives the messages of every sender. Closing is dropping.
 #[derive(Debug)]
 pub struct Receiver {
@@ -36,9 +33,7 @@ pub struct Receiver {
     /// Of the batch in hand; kept for its memory.
     pub(super) frames: Vec<Frame>,
     /// Messages received since the last one that had to be waited for; it may wrap.
-    pub(super) streak: u64,
-    /// The streak from which on new senders are looked for.
-    meet_at: u64,
+    pub(super) streak: Streak,
     lead: Lead,
     /// Whether it refuses messages.
     closed: bool,
@@ -134,8 +129,7 @@ impl Receiver {
             lanes,
             senders: Vec::new(),
             frames: Vec::new(),
-            streak: 0,
-            meet_at: STREAK_UNMET_MAX,
+            streak: Streak::default(),
             lead: Lead::default(),
             closed: false,
             peers_checked_ns: 0,
@@ -253,10 +247,11 @@ impl Receiver {
     /// in registers.
     #[inline(always)]
     fn recv_until(&mut self, deadline_ns: Option<u64>) -> Result<Guard<'_>, RecvError> {
-        let at_hand = if self.streak < self.meet_at { self.lanes.glance() } else { None };
-        let (lane, frame, payload, block) = match at_hand {
+        let (lane, frame, payload, block) = match self.lanes.glance() {
             Some((frame, payload)) => {
-                self.streak += 1;
+                if self.streak.count() {
+                    self.meet_new_lanes()?;
+                }
                 (0, frame, payload, 0)
             }
             None => self.find(deadline_ns)?,
@@ -270,7 +265,7 @@ impl Receiver {
     fn find(&mut self, deadline_ns: Option<u64>) -> Result<(usize, Frame, Payload, usize), RecvError> {
         self.meet_senders_now_and_then()?;
         if let Some((lane, frame)) = self.lanes.take_at_hand() {
-            self.streak += 1;
+            self.streak.add(1);
             return Ok((lane, frame, Payload::of(self.lanes.payload(lane, frame, 0)), 0));
         }
         let (lane, frame) = self.next_frame(deadline_ns)?;
@@ -282,11 +277,10 @@ impl Receiver {
     pub(super) fn next_frame(&mut self, deadline_ns: Option<u64>) -> Result<(usize, Frame), RecvError> {
         self.meet_senders_now_and_then()?;
         if let Some(found) = self.lanes.peek()? {
-            self.streak += 1;
+            self.streak.add(1);
             return Ok(found);
         }
-        self.meet_at = STREAK_UNMET_MAX;
-        self.lead.give(std::mem::take(&mut self.streak));
+        self.lead.give(std::mem::take(&mut self.streak).messages());
         match burst(&self.waits.counters, || self.lanes.peek().transpose()) {
             Some(found) => Ok(found?),
             None => self.wait_for_message(deadline_ns),
@@ -332,7 +326,7 @@ impl Receiver {
     #[inline]
     pub(super) fn poll(&mut self) -> Result<Option<(usize, Frame)>, TryRecvError> {
         if let Some(found) = self.lanes.peek()? {
-            self.streak += 1;
+            self.streak.add(1);
             self.meet_senders_now_and_then()?;
             return Ok(Some(found));
         }
@@ -353,6 +347,8 @@ impl Receiver {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn meet_new_lanes(&mut self) -> Result<(), TryRecvError> {
         let lane = self.lanes.all.len();
         self.meet_lanes().map_err(|_| TryRecvError::Corrupt { lane, position: 0, word: 0 })
@@ -361,11 +357,7 @@ impl Receiver {
     /// Looks for senders that have come since, also while those that are known never pause.
     #[inline]
     fn meet_senders_now_and_then(&mut self) -> Result<(), TryRecvError> {
-        if self.streak < self.meet_at {
-            return Ok(());
-        }
-        self.meet_at = self.streak + STREAK_UNMET_MAX;
-        self.meet_new_lanes()
+        if self.streak.take_due() { self.meet_new_lanes() } else { Ok(()) }
     }
 
     /// A sender's death, once what it committed has been received. Of receivers that have died, what they had taken.

@@ -30,29 +30,55 @@ impl Channel {
     ///
     /// # Errors
     /// [`ResizeError::OutOfBounds`] for a size the channel was not created for; [`ResizeError::ReceiveOnly`]; [`ResizeError::Shm`] if memory cannot
-    /// be had, and then the lanes not yet offered a ring stay as they are.
+    /// be had, and then the lanes not yet offered a ring stay as they are, and so does the size that later senders start with.
     pub fn resize(&self, bytes: u64) -> Result<Resize, ResizeError> {
+        let class = self.class_to_be(bytes)?;
+        Ok(self.resize_under(&self.core.lock_structure()?, class)?)
+    }
+
+    /// As [`Channel::resize`]; `None`, and nothing done, while another process changes the channel's structure.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_resize(&self, bytes: u64) -> Result<Option<Resize>, ResizeError> {
+        let class = self.class_to_be(bytes)?;
+        let Some(lock) = self.core.try_lock_structure()? else { return Ok(None) };
+        Ok(Some(self.resize_under(&lock, class)?))
+    }
+
+    fn class_to_be(&self, bytes: u64) -> Result<u8, ResizeError> {
         let (min, max) = self.ring_bytes_bounds();
         if bytes < min || bytes > max {
             return Err(ResizeError::OutOfBounds { bytes, min, max });
         }
         self.check_not_guarded()?;
-        let class = class_of(bytes) as u8;
-        let lock = self.core.lock_structure()?;
-        self.core.control.ring_class.store(u64::from(class), Relaxed);
+        Ok(class_of(bytes) as u8)
+    }
+
+    fn resize_under(&self, lock: &StructureLock<'_>, class: u8) -> Result<Resize, ShmError> {
+        // First: who attaches while rings are offered, waits for the lock and starts with the new size.
+        let before = self.core.control.ring_class.swap(u64::from(class), Relaxed);
         let mut outcome = Resize::default();
+        let offered = self.offer_all(lock, class, &mut outcome);
+        if offered.is_err() || (outcome.busy > 0 && outcome.offered + outcome.unchanged == 0) {
+            self.core.control.ring_class.store(before, Relaxed);
+        }
+        offered.map(|()| outcome)
+    }
+
+    fn offer_all(&self, lock: &StructureLock<'_>, class: u8, outcome: &mut Resize) -> Result<(), ShmError> {
         for lane in 0..self.core.ring_lanes() {
             if !self.core.has_sender(lane)? {
                 // Its next sender starts from the plan.
                 continue;
             }
-            match offer(&self.core, &lock, lane, class)? {
+            match offer(&self.core, lock, lane, class)? {
                 Offered::Standing => outcome.offered += 1,
                 Offered::Already => outcome.unchanged += 1,
                 Offered::Busy => outcome.busy += 1,
             }
         }
-        Ok(outcome)
+        Ok(())
     }
 
     fn check_not_guarded(&self) -> Result<(), ResizeError> {
@@ -66,14 +92,34 @@ impl Channel {
     /// The kernel refuses; what was not given back is tried again with the next call. [`ResizeError::ReceiveOnly`].
     pub fn reclaim(&self) -> Result<(), ResizeError> {
         self.check_not_guarded()?;
+        self.sweep_for_reclaim();
+        Ok(self.reclaim_under(&self.core.lock_structure()?)?)
+    }
+
+    /// As [`Channel::reclaim`]; does nothing while another process changes the channel's structure.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_reclaim(&self) -> Result<(), ResizeError> {
+        self.check_not_guarded()?;
+        self.sweep_for_reclaim();
+        match self.core.try_lock_structure()? {
+            Some(lock) => Ok(self.reclaim_under(&lock)?),
+            None => Ok(()),
+        }
+    }
+
+    fn sweep_for_reclaim(&self) {
         if self.core.readers() != Readers::One {
             // What a dead receiver has not read stays until it is known to be dead; who drops the oldest never waits for it.
             self.core.sweep_seats();
         }
-        let lock = self.core.lock_structure()?;
+    }
+
+    fn reclaim_under(&self, lock: &StructureLock<'_>) -> Result<(), ShmError> {
         for lane in 0..self.core.ring_lanes() {
             if !resize::is_offered(&self.core.lane(lane)?) {
-                reclaim_lane(&self.core, &lock, lane)?;
+                reclaim_lane(&self.core, lock, lane)?;
             }
         }
         self.core.slab.release_free(self.core.membership.word())?;

@@ -20,16 +20,20 @@ impl RoomWakes {
     /// E1: after the release of what ends with `last`.
     #[inline]
     pub(super) fn released(&mut self, last: Frame, sender: &Shared<WaitPoint>) {
-        sender.event.notify_if(|| {
-            let is_due = last.end().wrapping_sub(self.woken_at) >= last.ring_bytes() / RING_PART;
-            if is_due {
-                self.woken_at = last.end();
-            } else {
-                owed::owe(sender);
-            }
-            self.owes = !is_due;
-            is_due
-        });
+        sender.event.notify_if(|| self.is_due(last, sender));
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn is_due(&mut self, last: Frame, sender: &Shared<WaitPoint>) -> bool {
+        let is_due = last.end().wrapping_sub(self.woken_at) >= last.ring_bytes() / RING_PART;
+        if is_due {
+            self.woken_at = last.end();
+        } else {
+            owed::owe(sender);
+        }
+        self.owes = !is_due;
+        is_due
     }
 
     /// E2: where the lane has nothing to be read.

@@ -10,7 +10,7 @@ const TIGHT_NS: u64 = 100_000_000;
 /// somebody is refused, rings that are larger than they need to be are given back sooner, and nobody else grows whose stalls have
 /// cost less.
 ///
-/// It bounds what controllers add: the rings that channels begin with, and those that others ask for, are counted, and may exceed
+/// When a controller ends, its channel keeps its rings, and they are counted no more. It bounds what controllers add: the rings that channels begin with, and those that others ask for, are counted, and may exceed
 /// it.
 #[derive(Debug)]
 pub struct Budget {
@@ -19,12 +19,16 @@ pub struct Budget {
     /// When somebody was refused last, on the clock of samples, and what its stalls have cost, microseconds.
     refused_ns: AtomicU64,
     refused_us: AtomicU64,
+    /// Who that was.
+    refused: AtomicU64,
+    shares: AtomicU64,
 }
 
 impl Budget {
     /// A budget of so many bytes.
     pub fn new(bytes: u64) -> Self {
-        Self { bytes, used: AtomicU64::new(0), refused_ns: AtomicU64::new(0), refused_us: AtomicU64::new(0) }
+        let zero = || AtomicU64::new(0);
+        Self { bytes, used: zero(), refused_ns: zero(), refused_us: zero(), refused: zero(), shares: zero() }
     }
 
     /// All of it.
@@ -53,10 +57,14 @@ impl Budget {
         self.used.fetch_update(Relaxed, Relaxed, taken).is_ok()
     }
 
-    fn refuse(&self, at_ns: u64, credit_us: f64) {
-        let most = if self.is_tight(at_ns) { self.refused_us.load(Relaxed) } else { 0 };
-        self.refused_us.store(most.max(credit_us as u64), Relaxed);
-        self.refused_ns.store(at_ns, Relaxed);
+    /// Takes in that a share was refused for want of room.
+    fn refuse(&self, share: u64, at_ns: u64, credit_us: f64) {
+        let is_least = self.outbids(share, at_ns, credit_us);
+        if !is_least {
+            self.refused_us.store(credit_us as u64, Relaxed);
+            self.refused.store(share, Relaxed);
+            self.refused_ns.store(at_ns, Relaxed);
+        }
     }
 
     fn is_tight(&self, at_ns: u64) -> bool {
@@ -64,9 +72,17 @@ impl Budget {
         refused_ns != 0 && at_ns.saturating_sub(refused_ns) < TIGHT_NS
     }
 
-    /// Whether somebody was refused lately whose need was greater.
-    fn outbids(&self, at_ns: u64, credit_us: f64) -> bool {
-        self.is_tight(at_ns) && credit_us < self.refused_us.load(Relaxed) as f64
+    /// Whether another share was refused lately whose need was greater.
+    fn outbids(&self, share: u64, at_ns: u64, credit_us: f64) -> bool {
+        let is_other = self.refused.load(Relaxed) != share;
+        is_other && self.is_tight(at_ns) && credit_us < self.refused_us.load(Relaxed) as f64
+    }
+
+    /// Forgets that a share was refused, since it asks no more.
+    fn forget(&self, share: u64) {
+        if self.refused.load(Relaxed) == share {
+            self.refused_ns.store(0, Relaxed);
+        }
     }
 }
 
@@ -74,6 +90,7 @@ impl Budget {
 #[derive(Debug)]
 pub(crate) struct Share {
     budget: Option<std::sync::Arc<Budget>>,
+    number: u64,
     held: u64,
     /// What was taken for rings that are not all there yet, until that tick.
     pending_until: u64,
@@ -81,7 +98,8 @@ pub(crate) struct Share {
 
 impl Share {
     pub(crate) fn of(budget: Option<std::sync::Arc<Budget>>) -> Self {
-        Self { budget, held: 0, pending_until: 0 }
+        let number = budget.as_ref().map_or(0, |budget| budget.shares.fetch_add(1, Relaxed) + 1);
+        Self { budget, number, held: 0, pending_until: 0 }
     }
 
     /// Takes in what the channel has at a tick.
@@ -105,19 +123,34 @@ impl Share {
     /// Takes `bytes` for rings that will all be there in `ticks`; false if they are not free, or for others.
     pub(crate) fn try_take(&mut self, bytes: u64, (tick, ticks): (u64, u64), at_ns: u64, credit_us: f64) -> bool {
         let Some(budget) = &self.budget else { return true };
-        if budget.outbids(at_ns, credit_us) || !budget.try_take(bytes) {
-            budget.refuse(at_ns, credit_us);
+        if budget.outbids(self.number, at_ns, credit_us) {
             return false;
         }
+        if !budget.try_take(bytes) {
+            budget.refuse(self.number, at_ns, credit_us);
+            return false;
+        }
+        budget.forget(self.number);
         self.held += bytes;
         self.pending_until = tick + ticks;
         true
     }
 }
 
+impl Share {
+    /// Gives back what was taken last: nothing came of it.
+    pub(crate) fn give_back(&mut self, bytes: u64) {
+        let Some(budget) = &self.budget else { return };
+        let held = self.held.saturating_sub(bytes);
+        budget.change(self.held, held);
+        self.held = held;
+    }
+}
+
 impl Drop for Share {
     fn drop(&mut self) {
         if let Some(budget) = &self.budget {
+            budget.forget(self.number);
             budget.change(self.held, 0);
         }
     }
@@ -140,6 +173,9 @@ mod tests {
         assert_eq!(budget.used(), 800, "what it asked for comes yet");
         one.observe(600, 11);
         assert_eq!((budget.used(), budget.free()), (600, 400));
+        assert!(one.try_take(100, (11, 10), 1, 0.0));
+        one.give_back(100);
+        assert_eq!(budget.used(), 600);
         drop(one);
         assert_eq!(budget.used(), 0);
         assert!(Share::of(None).try_take(u64::MAX, (0, 0), 0, 0.0));
@@ -152,7 +188,14 @@ mod tests {
         assert!(!needy.try_take(2000, (1, 1), 5, 70.0));
         assert!(other.is_tight(6));
         assert!(!other.try_take(10, (1, 1), 6, 60.0));
-        assert!(other.try_take(10, (1, 1), 6, 80.0));
-        assert!(other.try_take(10, (1, 1), 6 + 2 * TIGHT_NS, 0.0));
+        assert!(!other.try_take(10, (1, 1), 4 + TIGHT_NS, 60.0));
+        assert!(other.try_take(10, (1, 1), 6 + TIGHT_NS, 60.0), "asking does not renew the refusal");
+        assert!(!needy.try_take(2000, (1, 1), 300, 70.0));
+        assert!(needy.try_take(10, (1, 1), 301, 60.0), "nobody outbids itself");
+        assert!(other.try_take(10, (1, 1), 302, 0.0), "who was refused has got something");
+        assert!(!needy.try_take(2000, (1, 1), 400, 70.0));
+        assert!(other.try_take(10, (1, 1), 401, 80.0));
+        drop(needy);
+        assert!(other.try_take(10, (1, 1), 402, 0.0), "who was refused asks no more");
     }
 }

@@ -14,6 +14,7 @@ use crate::control::journal::{Decision, Outcome, sentence};
 use crate::control::journal_file::JournalFile;
 use crate::control::meters::Meters;
 use crate::control::options::{ControllerOptions, ControllerState, Mode};
+use crate::control::overflow::{is_overflowing, overflow_ticks, stalled_ns};
 use crate::control::pace::{IDLE_INTERVAL, Pace};
 use crate::control::peak::RecentPeak;
 use crate::control::plan::{Bounds, Plan};
@@ -29,7 +30,9 @@ use crate::telemetry::Sample;
 
 /// Ticks between two looks for rings that the receiver has passed.
 const RECLAIM_TICKS: u64 = 16;
-/// Ticks after a resize in which they are looked for.
+/// The same, once no sender has moved for long.
+const RECLAIM_SETTLED_TICKS: u64 = 1024;
+/// How many ticks that is.
 const SETTLED_TICKS: u64 = 4096;
 /// Ticks after which larger rings are there, and smaller ones given back, if that comes at all.
 const RESIZED_TICKS: u64 = 64;
@@ -77,6 +80,7 @@ pub struct ControlAgent<P = LivePlant> {
     tick: u64,
     reclaimed_tick: u64,
     resized_tick: u64,
+    moved_tick: u64,
     switched_tick: u64,
     ticks_of_slack: u64,
     ring_bytes_sufficed: u64,
@@ -117,6 +121,8 @@ impl<P: Plant> ControlAgent<P> {
         meters.in_charge(model.is_some());
         let state = Arc::new(ControllerState::default());
         state.journal.lock().in_charge(in_charge);
+        let mut share = Share::of(options.budget.clone());
+        share.observe(plant.held_bytes(), 0);
         let journal_file = JournalFile::open(options.journal_file.as_deref());
         state.journal.lock().file_error = journal_file.as_ref().err().map(ToString::to_string);
         Self {
@@ -130,7 +136,7 @@ impl<P: Plant> ControlAgent<P> {
             waits: WaitCosts::default(),
             saturation: Saturation::default(),
             credit: Credit::default(),
-            share: Share::of(options.budget.clone()),
+            share,
             floor: Floor::default(),
             peak: RecentPeak::default(),
             arrivals: RecentPeak::default(),
@@ -138,6 +144,7 @@ impl<P: Plant> ControlAgent<P> {
             tick: 0,
             reclaimed_tick: 0,
             resized_tick: 0,
+            moved_tick: 0,
             switched_tick: 0,
             ticks_of_slack: 0,
             ring_bytes_sufficed: 0,
@@ -173,9 +180,9 @@ impl<P: Plant> ControlAgent<P> {
         self.tick += ticks;
         self.stalls = self.stalls.wrapping_add(sample.stalls);
         let (times, endpoints) = (self.plant.wait_times(), sample.senders as usize + 1);
-        self.waits.observe((&sample, &times), self.options.weights, (endpoints, crate::channel::cpus()), ticks);
+        self.waits.observe((&sample, &times), self.options.weights, (endpoints, crate::channel::cpus()));
         self.credit.observe(stalled_ns(&sample), ticks);
-        self.share.observe(sample.ring_bytes, self.tick);
+        self.observe_share(&sample);
         let relieved = sample.backlog_bytes_max.saturating_mul(RELIEVED_PART) < self.plant.ring_bytes();
         self.saturation.observe(overflow_ticks(&sample, ticks), relieved, ticks);
         if is_overflowing(&sample) && !self.saturation.is_barred() {
@@ -187,8 +194,12 @@ impl<P: Plant> ControlAgent<P> {
         self.plan = Plan { ring_bytes: self.plant.ring_bytes(), wait: sample.strategy };
         self.record(&sample);
         self.settle(&sample);
-        let is_settled = self.tick - self.resized_tick > SETTLED_TICKS && self.resized_tick < self.reclaimed_tick;
-        if self.tick - self.reclaimed_tick >= RECLAIM_TICKS && !is_settled {
+        if sample.epochs > 0 {
+            self.moved_tick = self.tick;
+        }
+        let is_moving = self.tick - self.moved_tick.max(self.resized_tick) <= SETTLED_TICKS;
+        let reclaim_ticks = if is_moving { RECLAIM_TICKS } else { RECLAIM_SETTLED_TICKS };
+        if self.tick - self.reclaimed_tick >= reclaim_ticks {
             self.reclaimed_tick = self.tick;
             // Memory that cannot be given back now is tried again; it is only memory.
             let _tried_again_later = self.plant.reclaim();
@@ -202,6 +213,13 @@ impl<P: Plant> ControlAgent<P> {
             let verdict = self.options.policy.decide(&situation);
             step("decision.made");
             changes = self.act(&sample, situation, prediction, verdict);
+            if self.blocked_by == Some(Blocker::Budget) {
+                // How to wait is another matter.
+                let without = self.options.policy.decide(&Situation { growth_barred: true, ..situation });
+                if without.action == Action::SwitchWait {
+                    changes += self.act(&sample, situation, prediction, without);
+                }
+            }
         }
         let at_peace = changes == 0 && (!is_overflowing(&sample) || self.is_stuck());
         self.pace.observe(at_peace, self.ticks_to_full(&sample), self.is_nearly_idle(), ticks);
@@ -233,7 +251,9 @@ impl<P: Plant> ControlAgent<P> {
 
     /// Ticks of [`ControllerOptions::tick`] to the next duty cycle: more than one while the channel is at peace.
     pub fn ticks_to_next(&self) -> u32 {
-        self.pace.interval() as u32
+        let wanted_ns = self.pace.interval().saturating_mul(TICK_NS);
+        let ticks = wanted_ns / (self.options.tick.as_nanos() as u64).max(1);
+        ticks.clamp(1, u32::MAX.into()) as u32
     }
 
     fn learn_slack(&mut self, wanted: u64, ticks: u64) {
@@ -308,8 +328,7 @@ impl<P: Plant> ControlAgent<P> {
                 self.switched_tick = self.tick;
                 None
             }
-            Action::Grow if !self.take_share(sample, &situation, &verdict) => Some(Blocker::Budget),
-            Action::Grow | Action::Shrink => self.resize(&situation, &verdict),
+            Action::Grow | Action::Shrink => self.resize(sample.at_ns, &situation, &verdict),
         };
         step("decision.applied");
         let repeated = blocker.is_some() && blocker == self.blocked_by;
@@ -326,31 +345,39 @@ impl<P: Plant> ControlAgent<P> {
         usize::from(action != Action::Hold)
     }
 
-    /// Takes what the larger rings need from the budget. The old ones are there until they are read.
-    fn take_share(&mut self, sample: &Sample, situation: &Situation, verdict: &Verdict) -> bool {
-        let bytes = verdict.plan.ring_bytes.saturating_mul(situation.senders.max(1).into());
-        self.share.try_take(bytes, (self.tick, RESIZED_TICKS), sample.at_ns, situation.credit_us)
+    /// What the rings are that senders have, or will have with their next message.
+    fn observe_share(&mut self, sample: &Sample) {
+        let asked = self.plant.ring_bytes().saturating_mul(sample.senders.into());
+        self.share.observe(sample.ring_bytes.max(asked), self.tick);
     }
 
-    fn resize(&mut self, situation: &Situation, verdict: &Verdict) -> Option<Blocker> {
-        let ring_bytes = verdict.plan.ring_bytes;
-        match self.plant.resize(ring_bytes) {
-            Ok(outcome) if outcome.busy > 0 && outcome.offered == 0 => Some(Blocker::Busy),
-            Ok(_) => {
-                self.resized_tick = self.tick;
-                self.forget_slack();
-                if verdict.reason == Reason::GrowthFutile {
-                    self.saturation.taken_back();
-                    self.floor.forget();
-                } else if verdict.action == Action::Grow {
-                    self.saturation.grew(self.plan.ring_bytes);
-                    self.credit.spend(growth_rent_us(situation, ring_bytes));
-                }
-                None
-            }
-            Err(ResizeError::OutOfBounds { .. } | ResizeError::ReceiveOnly) => Some(Blocker::Busy),
-            Err(ResizeError::Shm(_)) => Some(Blocker::NoMemory),
+    /// Larger rings are paid from the budget. The old ones are there until they are read.
+    fn resize(&mut self, at_ns: u64, situation: &Situation, verdict: &Verdict) -> Option<Blocker> {
+        let senders = u64::from(situation.senders.max(1));
+        let growth = if verdict.action == Action::Grow { verdict.plan.ring_bytes.saturating_mul(senders) } else { 0 };
+        if growth > 0 && !self.share.try_take(growth, (self.tick, RESIZED_TICKS), at_ns, situation.credit_us) {
+            return Some(Blocker::Budget);
         }
+        let blocker = match self.plant.resize(verdict.plan.ring_bytes) {
+            Ok(outcome) if outcome.busy > 0 && outcome.offered == 0 => Some(Blocker::Busy),
+            Ok(_) => None,
+            Err(ResizeError::OutOfBounds { .. } | ResizeError::ReceiveOnly) => Some(Blocker::NotAllowed),
+            Err(ResizeError::Shm(_)) => Some(Blocker::NoMemory),
+        };
+        if blocker.is_some() {
+            self.share.give_back(growth);
+            return blocker;
+        }
+        self.resized_tick = self.tick;
+        self.forget_slack();
+        if verdict.reason == Reason::GrowthFutile {
+            self.saturation.taken_back();
+            self.floor.forget();
+        } else if verdict.action == Action::Grow {
+            self.saturation.grew(self.plan.ring_bytes);
+            self.credit.spend(growth_rent_us(situation, verdict.plan.ring_bytes));
+        }
+        None
     }
 
     fn enter(
@@ -408,20 +435,4 @@ impl<P: Plant> ControlAgent<P> {
             journal.file_failed(settled);
         }
     }
-}
-
-/// Whether a sender had to wait, or was refused.
-fn is_overflowing(sample: &Sample) -> bool {
-    sample.stalls > 0 || sample.rejected > 0 || sample.blocked_ns > sample.tick_ns / 10
-}
-
-/// In how many of its ticks, at least one if in any.
-fn overflow_ticks(sample: &Sample, ticks: u64) -> u64 {
-    let of_all = sample.blocked_ns.saturating_mul(ticks) / sample.tick_ns.max(1);
-    of_all.clamp(u64::from(is_overflowing(sample)), ticks)
-}
-
-/// For how long senders had no room; a tick in which one was refused counts as a whole one.
-fn stalled_ns(sample: &Sample) -> u64 {
-    if sample.rejected > 0 { sample.blocked_ns.max(sample.tick_ns) } else { sample.blocked_ns }
 }

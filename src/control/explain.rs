@@ -65,8 +65,8 @@ impl Decision {
         let off = outcome.forecast_error_bytes;
         writeln!(
             to,
-            "In the {:.0} ms after it the backlog reached {}, {} {} than predicted, and senders had to wait {} times. Without it \
-             the rings {} have overflowed.",
+            "In the {:.0} ms after it the backlog was seen at up to {}, {} {} than predicted, and senders had to wait {} times. The \
+             rings of before {} have overflowed.",
             outcome.span_ns as f64 / 1e6,
             bytes(outcome.peak_backlog_bytes as f64),
             bytes(off.unsigned_abs() as f64),
@@ -85,6 +85,7 @@ fn why_not(blocker: Blocker) -> &'static str {
         Blocker::Rent => "the memory would cost more than stalls have cost so far",
         Blocker::Budget => "the budget has no memory left for it, or others need it more",
         Blocker::Busy => "the rings that it needs still hold messages",
+        Blocker::NotAllowed => "the channel was not created for it, or this process may only receive",
         Blocker::NoMemory => "there is no memory for it",
         Blocker::Steered => "another controller has the channel",
         Blocker::Shadow => "the controller only watches",

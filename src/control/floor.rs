@@ -26,7 +26,7 @@ impl Floor {
         if needed <= self.bytes && tick < self.until_tick {
             return;
         }
-        if self.bytes > 0 {
+        if self.bytes > 0 && tick >= self.until_tick {
             self.keep_ticks = (2 * self.keep_ticks).min(KEPT_TICKS_MAX);
         }
         *self = Self { bytes: needed, until_tick: tick + self.keep_ticks, ..*self };
@@ -54,8 +54,9 @@ mod tests {
         assert_eq!((floor.bytes(11), floor.bytes(10 + KEPT_TICKS_MIN)), (1 << 13, 0));
         floor.overflowed(1 << 12, 10_000);
         assert_eq!(floor.bytes(10_000 + KEPT_TICKS_MIN), 1 << 13);
-        floor.overflowed(1 << 13, 10_001);
-        assert_eq!(floor.bytes(10_002), 1 << 14);
+        // One ramp is one finding.
+        (13..20).for_each(|shift| floor.overflowed(1 << shift, 10_001));
+        assert_eq!((floor.bytes(10_002), floor.bytes(10_001 + 2 * KEPT_TICKS_MIN)), (1 << 20, 0));
         floor.forget();
         assert_eq!(floor.bytes(10_002), 0);
     }

@@ -1,18 +1,18 @@
-//! The recent course of a channel, tick by tick, for those who look at it.
+//! The recent course of a channel, look by look, for those who look at it.
 
 use std::collections::VecDeque;
 
 use serde::Serialize;
 
-/// Points kept: 65 s at the default tick.
+/// Points kept: 65 s at a look a millisecond, more while they are rarer.
 const POINTS_MAX: usize = 1 << 16;
 
-/// One tick of a controlled channel.
+/// What was seen of a controlled channel at one look.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct HistoryPoint {
-    /// End of the tick, nanoseconds on CLOCK_MONOTONIC.
+    /// When, nanoseconds on CLOCK_MONOTONIC.
     pub at_ns: u64,
-    /// Bytes committed in the tick.
+    /// Bytes committed since the last look.
     pub arrived_bytes: u64,
     /// Bytes waiting at its end.
     pub backlog_bytes: u64,

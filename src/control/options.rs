@@ -29,7 +29,7 @@ pub enum Mode {
 /// Options of a controller. All have defaults; none must be set.
 #[derive(Debug, Clone)]
 pub struct ControllerOptions {
-    /// Time between samples; 1 ms.
+    /// Least time between samples, 100 us or more; 1 ms. It is longer while nothing can go wrong soon.
     pub tick: Duration,
     /// Whether decisions are put in force; they are.
     pub mode: Mode,

@@ -15,6 +15,8 @@ pub trait Plant {
     fn ring_bytes_bounds(&self) -> (u64, u64);
     /// Bytes of the ring that is in force, or asked for.
     fn ring_bytes(&self) -> u64;
+    /// Bytes of all rings that senders have.
+    fn held_bytes(&self) -> u64;
     /// How endpoints wait.
     fn wait_strategy(&self) -> WaitStrategy;
     /// Whether decisions may be put in force now: nobody else does.
@@ -67,6 +69,10 @@ impl Plant for LivePlant {
         self.channel.ring_bytes()
     }
 
+    fn held_bytes(&self) -> u64 {
+        self.channel.view().ring_bytes()
+    }
+
     fn wait_strategy(&self) -> WaitStrategy {
         self.channel.wait_strategy()
     }
@@ -92,7 +98,9 @@ impl Plant for LivePlant {
     }
 
     fn resize(&mut self, ring_bytes: u64) -> Result<Resize, ResizeError> {
-        self.channel.resize(ring_bytes)
+        // What is locked now is busy: other channels wait for this one's controller, too.
+        let outcome = self.channel.try_resize(ring_bytes)?;
+        Ok(outcome.unwrap_or(Resize { offered: 0, unchanged: 0, busy: 1 }))
     }
 
     fn set_wait_strategy(&mut self, strategy: WaitStrategy) {
@@ -100,6 +108,6 @@ impl Plant for LivePlant {
     }
 
     fn reclaim(&mut self) -> Result<(), ResizeError> {
-        self.channel.reclaim()
+        self.channel.try_reclaim()
     }
 }

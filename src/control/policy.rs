@@ -24,7 +24,8 @@ use crate::control::situation::{Situation, Verdict};
 /// let options = ControllerOptions { policy: Arc::new(Generous), ..ControllerOptions::default() };
 /// ```
 pub trait Policy: std::fmt::Debug + Send + Sync {
-    /// One decision. It is called once a tick, from the controller's thread, and must not wait.
+    /// One decision. It is called at each look, from the thread that all controllers of the process share: it must not wait, and
+    /// not start or drop a controller.
     fn decide(&self, situation: &Situation) -> Verdict;
 }
 
@@ -45,14 +46,16 @@ pub struct Fixed(pub Plan);
 impl Policy for Fixed {
     fn decide(&self, situation: &Situation) -> Verdict {
         let Plan { ring_bytes, wait } = situation.plan;
-        let (action, plan) = if ring_bytes < self.0.ring_bytes {
-            (Action::Grow, Plan { wait, ..self.0 })
-        } else if ring_bytes > self.0.ring_bytes {
-            (Action::Shrink, Plan { wait, ..self.0 })
-        } else if wait != self.0.wait {
-            (Action::SwitchWait, self.0)
+        // As it will be, rounded.
+        let wanted = Plan { ring_bytes: self.0.ring_bytes.next_power_of_two(), ..self.0 };
+        let (action, plan) = if ring_bytes < wanted.ring_bytes {
+            (Action::Grow, Plan { wait, ..wanted })
+        } else if ring_bytes > wanted.ring_bytes {
+            (Action::Shrink, Plan { wait, ..wanted })
+        } else if wait != wanted.wait {
+            (Action::SwitchWait, wanted)
         } else {
-            (Action::Hold, self.0)
+            (Action::Hold, wanted)
         };
         let reason = if action == Action::Hold { Reason::PlanFits } else { Reason::Fixed };
         Verdict { action, reason, plan, blocker: None, candidates: Vec::new() }

@@ -57,6 +57,8 @@ pub enum Blocker {
     Rent,
     /// The ring it needs still holds messages, or a sender is moving.
     Busy,
+    /// The channel was not created for it, or this handle may only receive.
+    NotAllowed,
     /// The memory could not be had.
     NoMemory,
     /// Another controller has the channel.
@@ -103,6 +105,7 @@ impl Blocker {
             Self::Rent => "rent",
             Self::Budget => "budget",
             Self::Busy => "busy",
+            Self::NotAllowed => "not_allowed",
             Self::NoMemory => "no_memory",
             Self::Steered => "steered",
             Self::Shadow => "shadow",

@@ -4,6 +4,8 @@
 const FUTILE_TICKS: u64 = 24;
 /// Ticks of relief that end it.
 const RELIEF_TICKS: u64 = 8;
+/// Ticks without overflow that end it, however full rings are.
+const CALM_TICKS: u64 = 512;
 /// Ticks for which growth is barred after that, at first; each time four times as long.
 const BARRED_TICKS_MIN: u64 = 512;
 /// And at most.
@@ -14,6 +16,7 @@ const BARRED_TICKS_MAX: u64 = 1 << 15;
 pub(crate) struct Saturation {
     overflow_ticks: u64,
     relief_ticks: u64,
+    calm_ticks: u64,
     /// The rings before they grew in this overflow.
     grown_from: Option<u64>,
     barred_ticks: u64,
@@ -22,7 +25,14 @@ pub(crate) struct Saturation {
 
 impl Default for Saturation {
     fn default() -> Self {
-        Self { overflow_ticks: 0, relief_ticks: 0, grown_from: None, barred_ticks: 0, bar_next_ticks: BARRED_TICKS_MIN }
+        Self {
+            overflow_ticks: 0,
+            relief_ticks: 0,
+            calm_ticks: 0,
+            grown_from: None,
+            barred_ticks: 0,
+            bar_next_ticks: BARRED_TICKS_MIN,
+        }
     }
 }
 
@@ -32,6 +42,11 @@ impl Saturation {
     pub(crate) fn observe(&mut self, overflow_ticks: u64, relieved: bool, ticks: u64) {
         self.barred_ticks = self.barred_ticks.saturating_sub(ticks);
         self.overflow_ticks += overflow_ticks;
+        self.calm_ticks = if overflow_ticks > 0 { 0 } else { self.calm_ticks + ticks };
+        if self.calm_ticks >= CALM_TICKS {
+            self.overflow_ticks = 0;
+            self.grown_from = None;
+        }
         if overflow_ticks > 0 || !relieved {
             self.relief_ticks = 0;
             return;
@@ -49,7 +64,11 @@ impl Saturation {
 
     /// Takes in that rings of `ring_bytes` have grown.
     pub(crate) fn grew(&mut self, ring_bytes: u64) {
-        self.grown_from.get_or_insert(ring_bytes);
+        if self.grown_from.is_none() {
+            // What was before is no finding about larger rings.
+            self.overflow_ticks = 0;
+            self.grown_from = Some(ring_bytes);
+        }
     }
 
     /// Rings that were as good as all larger ones, if that is known now.
@@ -60,6 +79,7 @@ impl Saturation {
     /// Takes in that growth was taken back.
     pub(crate) fn taken_back(&mut self) {
         self.grown_from = None;
+        self.overflow_ticks = 0;
         self.barred_ticks = self.bar_next_ticks;
         self.bar_next_ticks = (4 * self.bar_next_ticks).min(BARRED_TICKS_MAX);
     }
@@ -82,7 +102,7 @@ mod tests {
             saturation.grew(1 << 16);
             saturation.grew(1 << 17);
             saturation.observe(FUTILE_TICKS / 2, false, FUTILE_TICKS / 2);
-            saturation.observe(0, false, 1000);
+            saturation.observe(0, false, CALM_TICKS - 1);
             saturation.observe(FUTILE_TICKS / 2, false, FUTILE_TICKS / 2);
             assert_eq!(saturation.futile_since_bytes(), Some(1 << 16));
             saturation.taken_back();
@@ -98,6 +118,18 @@ mod tests {
             );
         }
         assert_eq!(barred_for, [512, 2048, 8192]);
+    }
+
+    #[test]
+    fn only_overflow_since_the_growth_counts_and_not_for_ever() {
+        let mut saturation = Saturation::default();
+        saturation.observe(100, false, 100);
+        saturation.grew(1 << 16);
+        saturation.observe(FUTILE_TICKS - 1, false, FUTILE_TICKS - 1);
+        assert_eq!(saturation.futile_since_bytes(), None);
+        saturation.observe(0, false, CALM_TICKS);
+        saturation.observe(1, false, 1);
+        assert_eq!(saturation.futile_since_bytes(), None);
     }
 
     #[test]

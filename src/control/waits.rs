@@ -2,12 +2,15 @@
 
 use crate::WaitStrategy;
 use crate::control::plan::{WAIT_ARMS, Weights};
+use crate::model::TICK_NS;
 use crate::telemetry::{Sample, WaitTimes};
 
 /// A wake-up through the kernel, from the write to the sleeper's first instruction, microseconds.
 const WAKE_US: f64 = 50.0;
 /// Part of it, at least, that a sleeper's wait has on top.
 const WAKE_LEAST_US: f64 = 25.0;
+/// By how much later than the spinning's end something comes, at least, that was slept for, microseconds.
+const LATER_US: f64 = 0.1;
 /// CPU time of going to sleep and of being woken, both sides, microseconds.
 const SLEEP_CPU_US: f64 = 8.0;
 /// Share of the newest tick in a mean.
@@ -28,13 +31,12 @@ pub(crate) struct WaitCosts {
 }
 
 impl WaitCosts {
-    /// Takes a tick in, or several in one sample, with the waits that ended in it. `cpus` are those that the `endpoints` share.
+    /// Takes a sample in, of however many ticks, with the waits that ended in it. `cpus` are those that the `endpoints` share.
     pub(crate) fn observe(
         &mut self,
         (sample, times): (&Sample, &WaitTimes),
         weights: Weights,
         (endpoints, cpus): (usize, usize),
-        ticks: u64,
     ) {
         let seconds = sample.tick_ns.max(1) as f64 / 1e9;
         let prices = Prices {
@@ -44,7 +46,9 @@ impl WaitCosts {
         };
         let in_force = sample.strategy;
         let cost = |wait| prices.all(wait, sample, times) / seconds;
-        let gain = 1.0 - (1.0 - GAIN).powi(ticks.min(64) as i32);
+        // A look that came early weighs less, too.
+        let ticks = (sample.tick_ns as f64 / TICK_NS as f64).min(64.0);
+        let gain = 1.0 - (1.0 - GAIN).powf(ticks);
         if self.in_force != in_force {
             // Else what another has cost would be held against it.
             self.in_force = in_force;
@@ -101,15 +105,15 @@ fn durations(buckets: &[u64], in_force: WaitStrategy) -> impl Iterator<Item = (f
     buckets.iter().enumerate().filter(|(_, count)| **count > 0).map(move |(bucket, &count)| {
         // The middle of what the bucket is for.
         let us = 0.75 * (1u64 << bucket) as f64 / 1e3;
-        let slept = if us > slept_from_us { WAKE_LEAST_US.min(us - slept_from_us) } else { 0.0 };
-        (us - slept, count as f64)
+        // It was not there yet when the spinning was over.
+        let came_us = if us > slept_from_us { (us - WAKE_LEAST_US).max(slept_from_us + LATER_US) } else { us };
+        (came_us, count as f64)
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::TICK_NS;
 
     /// Of ticks in which a receiver, or a sender, waits so often for so long.
     fn learned(receiver: (u64, u64), sender: (u64, u64), ticks: u64) -> WaitCosts {
@@ -120,7 +124,7 @@ mod tests {
         times.add_senders(stalls, blocked_ns);
         let sample = Sample { tick_ns: TICK_NS, idles, idle_ns, stalls, blocked_ns, ..Sample::default() };
         let mut costs = WaitCosts::default();
-        (0..ticks).for_each(|_| costs.observe((&sample, &times), Weights::BALANCED, (2, 2), 1));
+        (0..ticks).for_each(|_| costs.observe((&sample, &times), Weights::BALANCED, (2, 2)));
         costs
     }
 
@@ -149,8 +153,20 @@ mod tests {
         times.add_receivers(2, 800_000);
         let sample = Sample { tick_ns: TICK_NS, idles: 102, idle_ns: 900_000, ..Sample::default() };
         let mut costs = WaitCosts::default();
-        costs.observe((&sample, &times), Weights::BALANCED, (2, 2), 1);
+        costs.observe((&sample, &times), Weights::BALANCED, (2, 2));
         assert_eq!(cheapest(&costs), WAIT_ARMS[1], "{costs:?}");
+    }
+
+    #[test]
+    fn a_sleep_costs_something_however_soon_it_is_over() {
+        let mut times = WaitTimes::default();
+        times.add_receivers(50, 50 * 15_000);
+        let strategy = WaitStrategy::Park;
+        let sample = Sample { tick_ns: TICK_NS, idles: 50, idle_ns: 750_000, strategy, ..Sample::default() };
+        let mut costs = WaitCosts::default();
+        (0..10).for_each(|_| costs.observe((&sample, &times), Weights::BALANCED, (2, 2)));
+        assert!(costs.now_us_s > 1e6, "{costs:?}");
+        assert_ne!(cheapest(&costs), WaitStrategy::Park);
     }
 
     #[test]
@@ -159,7 +175,7 @@ mod tests {
         let mut times = WaitTimes::default();
         times.add_receivers(8, 8 * 990_000);
         let sample = Sample { tick_ns: 8 * TICK_NS, idles: 8, idle_ns: 8 * 990_000, ..Sample::default() };
-        at_once.observe((&sample, &times), Weights::BALANCED, (2, 2), 8);
+        at_once.observe((&sample, &times), Weights::BALANCED, (2, 2));
         assert!((at_once.arms_us_s[0] / one_by_one.arms_us_s[0] - 1.0).abs() < 1e-9);
     }
 }

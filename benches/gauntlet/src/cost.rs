@@ -10,9 +10,11 @@ pub(crate) struct Measured {
     pub(crate) messages: u64,
     /// Seconds in which they were sent and received.
     pub(crate) seconds: f64,
+    /// Of a workload with a schedule, the seconds of that.
+    pub(crate) scheduled_s: f64,
     /// Messages that were sent and not received, or received twice.
     pub(crate) lost: u64,
-    /// Quantiles of the time from a message's sending to its receipt, or of a round trip, microseconds.
+    /// Quantiles of the time from when a message was due to its receipt, or of a round trip, microseconds.
     pub(crate) p50_us: f64,
     /// See there.
     pub(crate) p99_us: f64,
@@ -48,7 +50,7 @@ pub(crate) struct Cost {
 impl Cost {
     /// The cost of a run, where `is_closed` tells that it had no schedule.
     pub(crate) fn of(measured: &Measured, is_closed: bool, weights: Weights) -> Self {
-        let per = if is_closed { measured.messages as f64 } else { measured.seconds };
+        let per = if is_closed { measured.messages as f64 } else { measured.scheduled_s };
         let us = |seconds: f64| seconds * 1e6 / per;
         Self {
             time_us: if is_closed { us(measured.seconds) } else { 0.0 },
@@ -81,6 +83,7 @@ mod tests {
     const RUN: Measured = Measured {
         messages: 1000,
         seconds: 2.0,
+        scheduled_s: 2.0,
         lost: 0,
         p50_us: 1.0,
         p99_us: 2.0,
@@ -101,6 +104,13 @@ mod tests {
         assert_eq!(open.sum(), 189_000.0);
         let closed = Cost::of(&RUN, true, weights);
         assert_eq!((closed.time_us, closed.late_us, closed.cpu_us, closed.memory_us), (2000.0, 0.0, 250.0, 8.0));
+    }
+
+    #[test]
+    fn what_falls_behind_pays_by_its_schedule() {
+        let behind = Measured { seconds: 4.0, scheduled_s: 2.0, cpu_s: 1.0, ..RUN };
+        let cost = Cost::of(&behind, false, Weights { cpu_us: 1.0, mebibyte_s: 1000.0 });
+        assert_eq!((cost.cpu_us, cost.memory_us), (500_000.0, 8000.0));
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub(crate) struct Ended {
     pub(crate) blocked_ns: u64,
     /// Time in which there was a message to receive and the receiver had nothing else to do.
     pub(crate) late_ns: u64,
-    /// From when a message was sent to when it was received; of a round trip, there and back.
+    /// From when a message was due to when it was received; of a round trip, there and back.
     pub(crate) latency_ns: Latency,
     /// When it ended.
     pub(crate) ended_ns: u64,
@@ -140,13 +140,14 @@ fn await_start() -> anyhow::Result<Start> {
     Ok(start)
 }
 
-/// Sends one message, its number and the time at its head; yields how long that took.
-fn send_one(sender: &mut Sender, sent: &mut Tally, bytes: u32, at_ns: u64) -> anyhow::Result<()> {
+/// Sends one message, with its number, the time and when it was due at its head.
+fn send_one(sender: &mut Sender, sent: &mut Tally, bytes: u32, (at_ns, due_ns): (u64, u64)) -> anyhow::Result<()> {
     let mut claim = sender.claim(bytes as usize)?;
     let number = sent.messages;
     let (head, body) = claim.split_at_mut(HEAD_BYTES as usize);
     head[..8].copy_from_slice(&number.to_ne_bytes());
-    head[8..].copy_from_slice(&at_ns.to_ne_bytes());
+    head[8..16].copy_from_slice(&at_ns.to_ne_bytes());
+    head[16..].copy_from_slice(&due_ns.to_ne_bytes());
     body.fill(number as u8);
     claim.commit();
     sent.add(number);
@@ -160,7 +161,7 @@ fn send(mut sender: Sender, dues: &[Due], start: Start) -> anyhow::Result<Ended>
         let counts = meter.counts(due_ns);
         meter.worked_ns += work_until(due_ns);
         let began_ns = now_ns();
-        send_one(&mut sender, &mut ended.sent, due.bytes, began_ns)?;
+        send_one(&mut sender, &mut ended.sent, due.bytes, (began_ns, due_ns))?;
         if counts {
             ended.counted += 1;
             ended.blocked_ns += now_ns() - began_ns;
@@ -180,7 +181,7 @@ fn flat(mut sender: Sender, sizes: &[u32], window_ns: u64, start: Start) -> anyh
         }
         let counts = meter.counts(now);
         for bytes in sizes.by_ref().take(BATCH as usize) {
-            send_one(&mut sender, &mut ended.sent, *bytes, now)?;
+            send_one(&mut sender, &mut ended.sent, *bytes, (now, now))?;
         }
         ended.counted += if counts { BATCH } else { 0 };
     }
@@ -201,7 +202,7 @@ fn receive(mut receiver: Receiver, mut server: Server, window_ns: Option<u64>, s
             Err(error) => return Err(error.into()),
         };
         let received_ns = now_ns();
-        let (number, sent_ns) = head(&message)?;
+        let (number, sent_ns, due_ns) = head(&message)?;
         ended.received.add(number);
         if is_over {
             continue;
@@ -213,7 +214,7 @@ fn receive(mut receiver: Receiver, mut server: Server, window_ns: Option<u64>, s
         }
         if meter.counts(if window_ns.is_some() { received_ns } else { sent_ns }) {
             ended.counted += 1;
-            latencies_ns.push(received_ns.saturating_sub(sent_ns));
+            latencies_ns.push(received_ns.saturating_sub(due_ns));
             ended.late_ns += received_ns.saturating_sub(sent_ns.max(done_ns));
         }
         done_ns = start.at_ns + server.done_ns(received_ns - start.at_ns, message.len() as u32);
@@ -238,8 +239,8 @@ fn ping(mut there: Sender, mut back: Receiver, bytes: u32, window_ns: u64, start
     let mut now = now_ns();
     while now < start.counts_from_ns + window_ns {
         let counts = meter.counts(now);
-        send_one(&mut there, &mut ended.sent, bytes, now)?;
-        let (number, sent_ns) = head(&back.recv()?)?;
+        send_one(&mut there, &mut ended.sent, bytes, (now, now))?;
+        let (number, sent_ns, _) = head(&back.recv()?)?;
         ended.received.add(number);
         now = now_ns();
         if counts {
@@ -259,7 +260,7 @@ fn pong(mut there: Receiver, mut back: Sender, start: Start) -> anyhow::Result<E
             Err(RecvError::Disconnected) => break,
             Err(error) => return Err(error.into()),
         };
-        let (number, sent_ns) = head(&message)?;
+        let (number, sent_ns, _) = head(&message)?;
         meter.counts(sent_ns);
         back.send(&message)?;
         ended.received.add(number);
@@ -268,10 +269,11 @@ fn pong(mut there: Receiver, mut back: Sender, start: Start) -> anyhow::Result<E
     Ok(Ended { cpu_ns: meter.cpu_ns(), ended_ns: now_ns(), ..ended })
 }
 
-/// Number of a message, and when it was sent.
-fn head(message: &[u8]) -> anyhow::Result<(u64, u64)> {
+/// Number of a message, when it was sent, and when it was due.
+fn head(message: &[u8]) -> anyhow::Result<(u64, u64, u64)> {
     let word = |at: usize| Some(u64::from_ne_bytes(*message.get(at..)?.first_chunk()?));
-    word(0).zip(word(8)).context("a message without a head")
+    let words = || Some((word(0)?, word(8)?, word(16)?));
+    words().context("a message without a head")
 }
 
 /// Writes what a sender is to send.

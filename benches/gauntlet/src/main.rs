@@ -85,7 +85,9 @@ fn main() -> anyhow::Result<()> {
     if let Some(path) = &options.html {
         std::fs::write(path, html::page(&report)).with_context(|| format!("writing {}", path.display()))?;
     }
-    report.print(options.json)
+    report.print(options.json)?;
+    anyhow::ensure!(report.lost == 0, "{} messages were lost or doubled", report.lost);
+    Ok(())
 }
 
 /// Runs every workload in every configuration, in turns, but for what the store has.
@@ -100,7 +102,9 @@ fn measure(
     for round in 1..=rounds {
         for workload in workloads {
             eprintln!("round {round} of {rounds}: {}", workload.name);
-            for &configuration in configurations {
+            // Who comes first is another one each time.
+            let first = (round as usize * 7) % configurations.len();
+            for &configuration in configurations[first..].iter().chain(&configurations[..first]) {
                 if store.has(&workload.name, configuration, round) {
                     continue;
                 }

@@ -27,7 +27,16 @@ pub(crate) struct GauntletReport {
     /// Of those that tune themselves, where traffic changes in phases.
     pub(crate) phases: BTreeMap<String, BTreeMap<String, Phases>>,
     pub(crate) lost: u64,
+    /// What the figures do not tell.
+    pub(crate) caveats: Vec<&'static str>,
 }
+
+const CAVEATS: [&str; 4] = [
+    "The packaged model was trained on the recordings that are replayed here, among others; the rule of thumb was not.",
+    "What comes before a run counts is for the controller to come to know the traffic, but where traffic changes in phases.",
+    "The best static configuration is the least of twenty medians: chance makes it look better than it is.",
+    "Memory is that of the rings that senders are in, not of those that they have left and that are being read.",
+];
 
 /// One workload.
 #[derive(Debug, Serialize)]
@@ -89,6 +98,7 @@ impl GauntletReport {
             phases: phases.collect(),
             regret: Regrets::new(&reports),
             workloads: reports,
+            caveats: CAVEATS.to_vec(),
             lost: store.entries.iter().map(|entry| entry.measured.lost).sum(),
         }
     }
@@ -106,10 +116,12 @@ impl GauntletReport {
         println!("{}", self.regret.table());
         for (workload, by_configuration) in &self.phases {
             for (configuration, Phases { settled_ms, switches_max }) in by_configuration {
-                println!("{workload}: {configuration} settles in {settled_ms:.0} ms, {switches_max} switches a phase");
+                let settled = settled_ms.map_or("never switches".into(), |ms| format!("settles in {ms:.0} ms"));
+                println!("{workload}: {configuration} {settled}, at most {switches_max} switches a phase");
             }
         }
         println!("messages lost or doubled: {}", self.lost);
+        println!("{}", self.caveats.join("\n"));
         Ok(())
     }
 }
@@ -117,7 +129,9 @@ impl GauntletReport {
 fn phases<'a>(entries: impl Iterator<Item = &'a Entry>) -> Option<Phases> {
     let found: Vec<Phases> = entries.filter_map(|entry| entry.phases).collect();
     let switches_max = found.iter().map(|phases| phases.switches_max).max()?;
-    Some(Phases { settled_ms: median(found.iter().map(|phases| phases.settled_ms).collect()), switches_max })
+    let settled: Vec<f64> = found.iter().filter_map(|phases| phases.settled_ms).collect();
+    let settled_ms = (!settled.is_empty()).then(|| median(settled));
+    Some(Phases { settled_ms, switches_max })
 }
 
 impl WorkloadReport {

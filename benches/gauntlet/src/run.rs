@@ -90,7 +90,10 @@ pub(crate) fn run(
     let states: Vec<_> = controllers.iter().map(Controller::state).collect();
     drop(controllers);
     let changes = changes(&states, at_ns);
-    Ok(Run { measured: measured(&ended, start, own_cpu_ns, mebibytes, changes.len() as u64), changes })
+    Ok(Run {
+        measured: measured(&workload.traffic, &ended, start, (own_cpu_ns, mebibytes, changes.len() as u64)),
+        changes,
+    })
 }
 
 fn channels(configuration: Configuration, count: usize) -> anyhow::Result<Vec<(String, Channel)>> {
@@ -186,7 +189,12 @@ fn changes(states: &[Arc<ControllerState>], start_ns: u64) -> Vec<(u64, Action)>
     changes
 }
 
-fn measured(ended: &[Ended], start: Start, own_cpu_ns: u64, mebibytes: f64, changes: u64) -> Measured {
+fn measured(
+    traffic: &Traffic,
+    ended: &[Ended],
+    start: Start,
+    (own_cpu_ns, mebibytes, changes): (u64, f64, u64),
+) -> Measured {
     let seconds = |ns: u64| ns as f64 / 1e9;
     let tally = |of: fn(&Ended) -> Tally| Tally::of(&ended.iter().map(of).collect::<Vec<_>>());
     let (sent, received) = (tally(|end| end.sent), tally(|end| end.received));
@@ -198,6 +206,7 @@ fn measured(ended: &[Ended], start: Start, own_cpu_ns: u64, mebibytes: f64, chan
     Measured {
         messages: timed.counted,
         seconds: seconds(last_ns - start.counts_from_ns),
+        scheduled_s: seconds((start.at_ns + traffic.span_ns()).saturating_sub(start.counts_from_ns)),
         lost,
         p50_us: us(timed.latency_ns.p50),
         p99_us: us(timed.latency_ns.p99),

@@ -28,8 +28,9 @@ pub(crate) struct Entry {
 /// How the plan has followed the phases.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Phases {
-    /// From a change of the traffic to the last switch of the wait strategy behind it, median, milliseconds; 0 of none.
-    pub(crate) settled_ms: f64,
+    /// From a change of the traffic to the last switch of the wait strategy behind it, median of the phases with one,
+    /// milliseconds.
+    pub(crate) settled_ms: Option<f64>,
     /// Most switches in a phase.
     pub(crate) switches_max: usize,
 }
@@ -79,8 +80,10 @@ impl Phases {
             }
         }
         let later = by_phase.get(1..).unwrap_or_default();
-        let settled = later.iter().map(|switches| switches.iter().max().map_or(0.0, |ns| *ns as f64 / 1e6));
-        Self { settled_ms: median(settled.collect()), switches_max: later.iter().map(Vec::len).max().unwrap_or(0) }
+        let settled: Vec<f64> =
+            later.iter().filter_map(|switches| switches.iter().max()).map(|ns| *ns as f64 / 1e6).collect();
+        let settled_ms = (!settled.is_empty()).then(|| median(settled));
+        Self { settled_ms, switches_max: later.iter().map(Vec::len).max().unwrap_or(0) }
     }
 }
 
@@ -137,7 +140,7 @@ mod tests {
         let switch = |at| (ms(at), Action::SwitchWait);
         let changes = [switch(50), switch(130), (ms(190), Action::Grow), switch(220), switch(240), switch(310)];
         let phases = Phases::of(&changes, ms(100));
-        assert_eq!(phases, Phases { settled_ms: 30.0, switches_max: 2 });
-        assert_eq!(Phases::of(&[], ms(100)), Phases { settled_ms: 0.0, switches_max: 0 });
+        assert_eq!(phases, Phases { settled_ms: Some(30.0), switches_max: 2 });
+        assert_eq!(Phases::of(&[], ms(100)), Phases { settled_ms: None, switches_max: 0 });
     }
 }

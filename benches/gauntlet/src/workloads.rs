@@ -9,8 +9,8 @@ use tidegate_training::workload::{Due, ReplayParams, Service, ServiceRequest, Wo
 
 /// Longest message, bytes: the default of a channel.
 pub(crate) const MESSAGE_BYTES_MAX: u32 = 1024;
-/// Bytes of each message that tell which it is and when it was sent.
-pub(crate) const HEAD_BYTES: u32 = 16;
+/// Bytes of each message that tell which it is, when it was sent and when it was due.
+pub(crate) const HEAD_BYTES: u32 = 24;
 /// Bytes of a small message.
 const SMALL: u32 = 64;
 /// A receiver that has nothing to do but receive.
@@ -45,6 +45,12 @@ impl Traffic {
         self.window_ns().is_some()
     }
 
+    /// When the last message is due.
+    pub(crate) fn span_ns(&self) -> u64 {
+        let Self::Scheduled { senders, .. } = self else { return 0 };
+        senders.iter().filter_map(|dues| dues.last()).map(|due| due.after_ns).max().unwrap_or(0)
+    }
+
     /// How long what has no schedule goes on.
     pub(crate) fn window_ns(&self) -> Option<u64> {
         match self {
@@ -77,7 +83,7 @@ pub(crate) fn all(lengths: Lengths, traces: Option<&Path>) -> anyhow::Result<Vec
         named("bursts", scheduled(vec![bursts(span_ns)], Service::PerMessage(1_000.0), None)),
         named("ping-pong", Traffic::PingPong { bytes: SMALL, window_ns }),
         named("flat out", flat(1, &[SMALL], NO_WORK)),
-        named("mixed sizes", flat(1, &[16, 1024, 64, 256, 16, 512], NO_WORK)),
+        named("mixed sizes", flat(1, &[24, 1024, 64, 256, 24, 512], NO_WORK)),
         named("slow consumer", flat(1, &[SMALL], Service::PerMessage(3_000.0))),
         named("fan-in, 4 senders", flat(4, &[SMALL], NO_WORK)),
         named("phases, sparse and dense", phases(lengths, |_| 10_000)),

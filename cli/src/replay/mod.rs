@@ -39,7 +39,7 @@ pub(crate) struct Replay {
     /// run one after the other; `all` is adaptive, heuristic, and rings of 64K to 16M in each way to wait
     #[arg(long = "policy", value_name = "POLICY", default_value = "adaptive")]
     policies: Vec<Choice>,
-    /// What costs what to a controller, and in the column `cost`: latency, balanced or efficient
+    /// What costs what to a controller, and in the column `cost us/s`, which leaves late receipts out: latency, balanced or efficient
     #[arg(long, value_name = "PROFILE", default_value = "balanced")]
     profile: Weights,
     /// File to which controllers append their decisions, as lines of JSON that `tidegate explain` reads
@@ -63,7 +63,7 @@ pub(crate) struct Replay {
     simulate: bool,
     /// Do both at loads of 0.3, 0.6, 0.85 and 1.2 in a ring that holds everything, and print by how much they differ. Later
     /// simulations on this machine tell it
-    #[arg(long, conflicts_with_all = ["simulate", "policies", "load"])]
+    #[arg(long, conflicts_with_all = ["simulate", "policies", "load", "profile", "journal"])]
     validate: bool,
     /// Print one JSON object
     #[arg(long)]

@@ -51,6 +51,10 @@ impl Plant for SimulatedPlant<'_> {
         self.simulation.ring_bytes
     }
 
+    fn held_bytes(&self) -> u64 {
+        self.simulation.ring_bytes
+    }
+
     fn wait_strategy(&self) -> WaitStrategy {
         self.strategy
     }
