@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use tidegate::channel::Steered;
 use tidegate::control::{Budget, Controller, ControllerOptions, ForecastModel, Mode, Weights};
 use tidegate::{Channel, EntryState, Host};
 
@@ -14,6 +15,8 @@ use crate::failure::Failure;
 
 /// Between two looks into the directory.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long a channel that is new is left to who made it.
+const LEFT_ALONE: Duration = Duration::from_millis(300);
 
 /// `tidegate control`.
 #[derive(Debug, Args)]
@@ -30,15 +33,25 @@ pub(crate) struct Control {
     /// File to which decisions are appended, as lines of JSON that `tidegate explain` reads
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// Only say what would be done
+    /// Change nothing: the journal says what would be done
     #[arg(long)]
     shadow: bool,
 }
 
-/// A channel that is looked after.
-struct Controlled {
-    _controller: Controller,
-    _channel: Channel,
+/// A channel that was met.
+struct Met {
+    channel: Channel,
+    since: Instant,
+    state: State,
+}
+
+enum State {
+    /// It is controlled from here, or watched.
+    Controlled { _controller: Controller },
+    /// That process tunes it.
+    Steered { pid: u32 },
+    /// It is new: whoever made it may control it, too.
+    New,
 }
 
 pub(crate) fn run(command: &Control, interrupted: &Arc<AtomicBool>) -> Result<(), Failure> {
@@ -46,39 +59,70 @@ pub(crate) fn run(command: &Control, interrupted: &Arc<AtomicBool>) -> Result<()
         let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
         opened.map_err(|e| Failure::io("write", path, &e))?;
     }
+    let model = match &command.model {
+        Some(path) => ForecastModel::Given(Box::new(crate::models::read_model(path)?)),
+        None => ForecastModel::Packaged,
+    };
     let options = ControllerOptions {
         mode: if command.shadow { Mode::Shadow } else { Mode::Active },
         weights: command.profile,
         budget: command.budget.map(|mebibytes| Arc::new(Budget::new(mebibytes << 20))),
-        model: command.model.clone().map_or(ForecastModel::Packaged, ForecastModel::File),
+        model,
         journal_file: command.journal.clone(),
         ..ControllerOptions::default()
     };
     let host = Host::of_user()?;
-    println!("controls the channels in {}", host.path().display());
-    let mut controlled: BTreeMap<String, Controlled> = BTreeMap::new();
+    let what = if command.shadow { "watches" } else { "controls" };
+    println!("{what} the channels in {} that no other controller has", host.path().display());
+    let mut met: BTreeMap<String, Met> = BTreeMap::new();
     while !interrupted.load(Ordering::Relaxed) {
-        let held = held_by_others(&host)?;
-        controlled.retain(|name, _| {
-            let stays = held.contains(name);
-            if !stays {
-                println!("{name}: nobody else has it any more");
+        met.retain(|name, met| {
+            let stays = met.channel.is_attended();
+            if !stays && !matches!(met.state, State::New) {
+                println!("{name}: nobody sends or receives any more");
             }
             stays
         });
-        for name in held {
-            if controlled.contains_key(&name) {
-                continue;
+        for name in held_by_others(&host)?.into_iter().filter(|name| !met.contains_key(name)).collect::<Vec<_>>() {
+            // One that goes meanwhile is no longer there at the next look; one that nobody uses is let go again.
+            if let Ok(channel) = Channel::open(&name)
+                && channel.is_attended()
+            {
+                met.insert(name, Met { channel, since: Instant::now(), state: State::New });
             }
-            // One that goes meanwhile is no longer there at the next look.
-            let Ok(channel) = Channel::open(&name) else { continue };
-            println!("{name}: controlled");
-            let controller = Controller::start(&channel, &name, options.clone());
-            controlled.insert(name, Controlled { _controller: controller, _channel: channel });
+        }
+        for (name, met) in &mut met {
+            met.look(name, &options);
         }
         std::thread::sleep(LOOK_EVERY);
     }
+    println!("ends; the channels stay as they are");
     Ok(())
+}
+
+impl Met {
+    /// Takes the channel if nobody has it.
+    fn look(&mut self, name: &str, options: &ControllerOptions) {
+        if matches!(self.state, State::Controlled { .. }) || self.since.elapsed() < LEFT_ALONE {
+            return;
+        }
+        if options.mode == Mode::Active
+            && let Err(Steered { pid }) = self.channel.try_steer()
+        {
+            if !matches!(self.state, State::Steered { pid: known } if known == pid) {
+                println!("{name}: process {pid} tunes it");
+            }
+            self.state = State::Steered { pid };
+            return;
+        }
+        let how = match self.state {
+            State::Steered { pid } => format!("taken over from process {pid}"),
+            _ if options.mode == Mode::Shadow => "watched".into(),
+            _ => "controlled".into(),
+        };
+        println!("{name}: {how}");
+        self.state = State::Controlled { _controller: Controller::start(&self.channel, name, options.clone()) };
+    }
 }
 
 /// Names of channels that other processes hold.

@@ -1,18 +1,20 @@
 //! `tidegate explain`: one decision of a controller, told.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
-use tidegate::control::{Decision, JournalLines, read_journal};
+use tidegate::control::{Blocker, Decision, JournalLines, read_journal};
 
 use crate::failure::Failure;
 
 /// `tidegate explain`.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// Number of the decision; without it, all that changed something are listed, and with --json all
+    /// Number of the decision; without it, all that changed something, or would have (`control --shadow`), are listed, and with
+    /// --json all, a line each
     id: Option<u64>,
-    /// File that a controller has written (`ControllerOptions::journal_file`, `tidegate replay --journal`)
+    /// File that a controller has written (`tidegate control --journal`, `tidegate replay --journal`, `ControllerOptions::journal_file`)
     #[arg(long, value_name = "FILE")]
     journal: PathBuf,
     /// Name of the channel, where the file has several
@@ -30,13 +32,26 @@ pub(crate) fn run(command: &Explain) -> Result<(), Failure> {
         _ => Failure::io("read", path, &e),
     })?;
     if let Some(first) = unreadable.first() {
-        let what = format!("{}: {} lines are no decision, the first is line {first}", path.display(), unreadable.len());
+        let what =
+            format!("{}: no decision in {} of its lines, first in line {first}", path.display(), unreadable.len());
         if decisions.is_empty() {
-            return Err(Failure::Corrupt(what));
+            return Err(Failure::Corrupt(format!("{what}: it is no journal")));
         }
         eprintln!("tidegate: {what}");
     }
     let is_wanted = |decision: &&Decision| command.channel.as_ref().is_none_or(|name| *name == decision.channel);
+    if decisions.is_empty() {
+        return Err(Failure::Usage(format!("{} has no decision yet", path.display())));
+    }
+    if let Some(name) = &command.channel
+        && !decisions.iter().any(|decision| decision.channel == *name)
+    {
+        return Err(Failure::Usage(format!(
+            "{} knows no channel {name}, but {}",
+            path.display(),
+            names(decisions.iter())
+        )));
+    }
     let mut decisions = decisions.iter().filter(is_wanted);
     let Some(id) = command.id else { return list(decisions, command.json) };
     let mut of_id: Vec<&Decision> = decisions.by_ref().filter(|decision| decision.id == id).collect();
@@ -63,11 +78,16 @@ pub(crate) fn run(command: &Explain) -> Result<(), Failure> {
     }
 }
 
+fn names<'a>(decisions: impl Iterator<Item = &'a Decision>) -> String {
+    let names: BTreeSet<&str> = decisions.map(|decision| decision.channel.as_str()).collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
+}
+
 fn list<'a>(decisions: impl Iterator<Item = &'a Decision>, json: bool) -> Result<(), Failure> {
     for decision in decisions {
         if json {
             print(decision)?;
-        } else if decision.blocker.is_none() {
+        } else if matches!(decision.blocker, None | Some(Blocker::Shadow)) {
             println!("{}\t{}\t{}", decision.id, decision.channel, decision.sentence);
         }
     }

@@ -8,7 +8,7 @@ use crate::control::budget::Share;
 use crate::control::decide::{HEADROOM, growth_rent_us, ring_bytes_wanted};
 use crate::control::driver::Driven;
 use crate::control::floor::Floor;
-use crate::control::forecaster::{Forecaster, Prediction};
+use crate::control::forecaster::{ForecastSource, Forecaster, Prediction};
 use crate::control::history::HistoryPoint;
 use crate::control::journal::{Decision, Outcome, sentence};
 use crate::control::journal_file::JournalFile;
@@ -107,7 +107,12 @@ impl Controller {
 impl ControlAgent {
     /// An agent for `channel` that has not yet run.
     pub fn new(channel: &Channel, name: &str, options: ControllerOptions) -> Self {
-        Self::of(LivePlant::new(channel), name, options)
+        let mut plant = LivePlant::new(channel);
+        if options.mode == Mode::Active {
+            // Before somebody else does that looks after channels without a controller.
+            let _asked_again_later = plant.may_set();
+        }
+        Self::of(plant, name, options)
     }
 }
 
@@ -340,7 +345,8 @@ impl<P: Plant> ControlAgent<P> {
         let action = if blocker.is_some() { Action::Hold } else { verdict.action };
         let duration_ns = began.elapsed().as_nanos() as u64;
         self.meters.decided(action, verdict.reason, blocker);
-        self.enter(sample, situation, prediction, Verdict { action, blocker, ..verdict }, duration_ns);
+        let wanted = verdict.action;
+        self.enter(sample, situation, prediction, (wanted, Verdict { action, blocker, ..verdict }), duration_ns);
         step("decision.entered");
         usize::from(action != Action::Hold)
     }
@@ -385,11 +391,13 @@ impl<P: Plant> ControlAgent<P> {
         sample: &Sample,
         situation: Situation,
         prediction: Prediction,
-        verdict: Verdict,
+        (wanted, verdict): (Action, Verdict),
         duration_ns: u64,
     ) {
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let forecast_bytes = situation.peak_backlog_bytes as u64;
+        let plans = (situation.plan, verdict.plan);
+        let by_model = prediction.source == ForecastSource::Model;
         let decision = Decision {
             id: 0,
             at_ns: sample.at_ns,
@@ -398,11 +406,11 @@ impl<P: Plant> ControlAgent<P> {
             epoch: self.plant.epochs(),
             situation,
             prediction,
-            contributions: self.forecaster.contributions(),
+            contributions: if by_model { self.forecaster.contributions() } else { Vec::new() },
             candidates: verdict.candidates,
             action: verdict.action,
             reason: verdict.reason,
-            sentence: sentence(verdict.action, verdict.reason, situation.plan, verdict.plan, forecast_bytes),
+            sentence: sentence(wanted, verdict.reason, verdict.blocker, plans, forecast_bytes),
             plan: verdict.plan,
             blocker: verdict.blocker,
             duration_ns,

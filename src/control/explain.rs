@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::control::forecaster::ForecastSource;
 use crate::control::journal::{Decision, Outcome};
-use crate::control::reasons::{Action, Blocker};
+use crate::control::reasons::Action;
 
 impl Decision {
     /// The decision in a paragraph: what was seen, what was predicted, what was weighed and done, and what then happened.
@@ -51,7 +51,7 @@ impl Decision {
             writeln!(to, ".")?;
         }
         match (self.action, self.blocker) {
-            (Action::Hold, Some(blocker)) => writeln!(to, "Nothing was done: {}.", why_not(blocker))?,
+            (Action::Hold, Some(blocker)) => writeln!(to, "Nothing was done: {}.", blocker.sentence())?,
             (Action::Hold, None) => writeln!(to, "Nothing was to be done.")?,
             _ => writeln!(to, "Done in {:.1} us.", self.duration_ns as f64 / 1e3)?,
         }
@@ -63,32 +63,20 @@ impl Decision {
 
     fn explain_outcome(&self, outcome: &Outcome, to: &mut String) -> std::fmt::Result {
         let off = outcome.forecast_error_bytes;
-        writeln!(
+        write!(
             to,
-            "In the {:.0} ms after it the backlog was seen at up to {}, {} {} than predicted, and senders had to wait {} times. The \
-             rings of before {} have overflowed.",
+            "In the {:.0} ms after it the backlog was seen at up to {}, {} {} than predicted, and senders had to wait {} times.",
             outcome.span_ns as f64 / 1e6,
             bytes(outcome.peak_backlog_bytes as f64),
             bytes(off.unsigned_abs() as f64),
             if off < 0 { "more" } else { "less" },
             outcome.stalls,
-            if outcome.would_have_overflowed { "would" } else { "would not" },
-        )
-    }
-}
-
-fn why_not(blocker: Blocker) -> &'static str {
-    match blocker {
-        Blocker::DeadBand => "what is cheaper is cheaper by too little",
-        Blocker::Dwell => "the last change was too recent",
-        Blocker::Futile => "larger rings have been as full not long ago",
-        Blocker::Rent => "the memory would cost more than stalls have cost so far",
-        Blocker::Budget => "the budget has no memory left for it, or others need it more",
-        Blocker::Busy => "the rings that it needs still hold messages",
-        Blocker::NotAllowed => "the channel was not created for it, or this process may only receive",
-        Blocker::NoMemory => "there is no memory for it",
-        Blocker::Steered => "another controller has the channel",
-        Blocker::Shadow => "the controller only watches",
+        )?;
+        if matches!(self.action, Action::Grow | Action::Shrink) {
+            let would = if outcome.would_have_overflowed { "would" } else { "would not" };
+            write!(to, " The rings of before {would} have overflowed.")?;
+        }
+        writeln!(to)
     }
 }
 

@@ -144,8 +144,14 @@ impl Journal {
     }
 }
 
-/// A decision in words.
-pub(crate) fn sentence(action: Action, reason: Reason, before: Plan, after: Plan, forecast_bytes: u64) -> String {
+/// A decision in words: what was wanted, and what kept it from being done, if anything.
+pub(crate) fn sentence(
+    wanted: Action,
+    reason: Reason,
+    blocker: Option<Blocker>,
+    (before, after): (Plan, Plan),
+    forecast_bytes: u64,
+) -> String {
     let why = match reason {
         Reason::PlanFits => "the plan in force is the cheapest".to_owned(),
         Reason::OverflowNow => "a sender waits for room".to_owned(),
@@ -158,11 +164,21 @@ pub(crate) fn sentence(action: Action, reason: Reason, before: Plan, after: Plan
         Reason::ShortGaps => "the receiver's waits are short, and spinning beats being woken".to_owned(),
         Reason::LongGaps => "the receiver's waits are long, and sleeping beats spinning".to_owned(),
     };
-    let what = match action {
-        Action::Hold => "Held the plan".to_owned(),
-        Action::Grow => format!("Grew the rings from {} to {} bytes", before.ring_bytes, after.ring_bytes),
-        Action::Shrink => format!("Shrank the rings from {} to {} bytes", before.ring_bytes, after.ring_bytes),
-        Action::SwitchWait => format!("Switched waiting from {} to {}", before.wait, after.wait),
+    let change = |done: bool| {
+        let way = |did: &'static str, would: &'static str| if done { did } else { would };
+        let (from, to) = (before.ring_bytes, after.ring_bytes);
+        match wanted {
+            Action::Hold => "Held the plan".to_owned(),
+            Action::Grow => format!("{} the rings from {from} to {to} bytes", way("Grew", "grow")),
+            Action::Shrink => format!("{} the rings from {from} to {to} bytes", way("Shrank", "shrink")),
+            Action::SwitchWait => {
+                format!("{} waiting from {} to {}", way("Switched", "switch"), before.wait, after.wait)
+            }
+        }
     };
-    format!("{what}: {why}.")
+    match blocker {
+        None => format!("{}: {why}.", change(true)),
+        Some(blocker) if wanted == Action::Hold => format!("Held the plan, although {why}: {}.", blocker.sentence()),
+        Some(blocker) => format!("Would {}, since {why}, but did not: {}.", change(false), blocker.sentence()),
+    }
 }

@@ -96,6 +96,22 @@ impl Reason {
 }
 
 impl Blocker {
+    /// Why not, in words.
+    pub(crate) fn sentence(self) -> &'static str {
+        match self {
+            Self::DeadBand => "what is cheaper is cheaper by too little",
+            Self::Dwell => "the last change was too recent",
+            Self::Futile => "larger rings have been as full not long ago",
+            Self::Rent => "the memory would cost more than stalls have cost so far",
+            Self::Budget => "the budget has no memory left for it, or others need it more",
+            Self::Busy => "the rings that it needs still hold messages",
+            Self::NotAllowed => "the channel was not created for it, or this process may only receive",
+            Self::NoMemory => "there is no memory for it",
+            Self::Steered => "another controller has the channel",
+            Self::Shadow => "the controller only watches",
+        }
+    }
+
     /// Its name in the journal and the metrics.
     pub fn name(self) -> &'static str {
         match self {

@@ -57,6 +57,8 @@ pub(crate) fn run(setup: &RunSetup<'_>, progress: impl Fn(f64)) -> Result<Finish
     let options = Channel::options().ring_bytes(policy.ring_bytes).message_bytes_max(BYTES_MAX as u32).senders_max(2);
     let channel = options.create(&name)?;
     channel.set_wait_strategy(policy.wait);
+    // What is to stay as it is, stays so also where `tidegate control` runs.
+    let _steered_by_nobody = (!policy.controlled).then(|| channel.try_steer());
     let span_ns = setup.span.as_nanos() as u64;
     let service = service_ns_a_byte(setup.traces, span_ns);
     let mut consumer =

@@ -40,6 +40,8 @@ pub(super) fn run(
         .senders_max(1)
         .create(&name)?;
     channel.set_wait_strategy(policy.wait());
+    // What is to stay as it is, stays so also where `tidegate control` runs.
+    let _steered_by_nobody = options.is_none().then(|| channel.try_steer());
     let on = |cpu: usize| cpus(apart).get(cpu).map(|cpu| format!("--cpu={cpu}"));
     let arguments = |role: &str, cpu| [Some(role.to_owned()), Some(name.clone()), on(cpu)].into_iter().flatten();
     let mut receiver = Worker::start("replay-child", arguments("receive", 0), &[at("service"), at("received")])?;

@@ -36,10 +36,10 @@ pub(crate) struct Replay {
     trace: PathBuf,
     /// How the channel is run: adaptive, heuristic, or static:CAP:WAIT, as static:64K:spin_park or static:1M:park: CAP a
     /// power of two from 4K to 1024M, WAIT one of spin, spin_yield, spin_park, spin_park=MICROSECONDS and park. Several are
-    /// run one after the other; `all` is adaptive, heuristic, and rings of 64K to 16M in each way to wait
+    /// run one after the other; `all` is adaptive, heuristic, and rings of 64K to 16M, in each way to wait unless it is simulated
     #[arg(long = "policy", value_name = "POLICY", default_value = "adaptive")]
     policies: Vec<Choice>,
-    /// What costs what to a controller, and in the column `cost us/s`, which leaves late receipts out: latency, balanced or efficient
+    /// What costs what to a controller, and in the column `cost us/s`, which leaves late receipts out, and CPU time where it is simulated: latency, balanced or efficient
     #[arg(long, value_name = "PROFILE", default_value = "balanced")]
     profile: Weights,
     /// File to which controllers append their decisions, as lines of JSON that `tidegate explain` reads
@@ -167,7 +167,10 @@ fn simulated(workload: &Workload, policy: Policy, options: Option<ControllerOpti
     let began = Instant::now();
     let outcome: Outcome = match options {
         None => simulate::fixed(workload, policy.ring_bytes()),
-        Some(options) => simulate::controlled(workload, policy.ring_bytes(), BOUNDS, options),
+        Some(options) => {
+            let name = format!("simulated-{policy}");
+            simulate::controlled(workload, (policy.ring_bytes(), BOUNDS), &name, options)
+        }
     };
     let arrivals_a_second = outcome.messages as f64 / began.elapsed().as_secs_f64();
     Ok(Run {

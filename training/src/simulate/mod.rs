@@ -138,9 +138,15 @@ pub fn fixed(workload: &Workload, ring_bytes: u64) -> Outcome {
 }
 
 /// What a controller would have made of it, that begins with a ring of `ring_bytes` and chooses within `bounds`, bytes.
-pub fn controlled(workload: &Workload, ring_bytes: u64, bounds: (u64, u64), options: ControllerOptions) -> Outcome {
+/// The journal knows the channel as `name`.
+pub fn controlled(
+    workload: &Workload,
+    (ring_bytes, bounds): (u64, (u64, u64)),
+    name: &str,
+    options: ControllerOptions,
+) -> Outcome {
     let plant = SimulatedPlant::new(Simulation::new(workload, ring_bytes), bounds, WaitStrategy::DEFAULT);
-    let mut agent = ControlAgent::of(plant, "simulated", options);
+    let mut agent = ControlAgent::of(plant, name, options);
     let (mut ticks, mut ring_byte_ticks) = (0u64, 0.0);
     loop {
         agent.step();
@@ -227,7 +233,7 @@ mod tests {
         let service = Service::PerMessage(4000.0);
         let workload = Workload { dues: dues.collect(), service, speed: 1.0, size_scale: 1.0, load: 0.4 };
         let small = fixed(&workload, 1 << 14);
-        let outcome = controlled(&workload, 1 << 14, (1 << 12, 1 << 24), ControllerOptions::default());
+        let outcome = controlled(&workload, (1 << 14, (1 << 12, 1 << 24)), "simulated", ControllerOptions::default());
         assert_eq!(outcome.messages, 200_000);
         assert!(outcome.resizes > 0 && outcome.stalls * 4 < small.stalls, "{outcome:?}, static {small:?}");
         assert!((1 << 14..1 << 24).contains(&outcome.mean_ring_bytes), "{outcome:?}");
