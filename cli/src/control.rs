@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use tidegate::channel::Steered;
-use tidegate::control::{Budget, Controller, ControllerOptions, ForecastModel, Mode, Weights};
+use tidegate::control::{Budget, Controller, ControllerOptions, Mode, Weights};
 use tidegate::{Channel, EntryState, Host};
 
+use crate::explain::check_journal;
 use crate::failure::Failure;
 
 /// Between two looks into the directory.
@@ -55,19 +56,12 @@ enum State {
 }
 
 pub(crate) fn run(command: &Control, interrupted: &Arc<AtomicBool>) -> Result<(), Failure> {
-    if let Some(path) = &command.journal {
-        let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
-        opened.map_err(|e| Failure::io("write", path, &e))?;
-    }
-    let model = match &command.model {
-        Some(path) => ForecastModel::Given(Box::new(crate::models::read_model(path)?)),
-        None => ForecastModel::Packaged,
-    };
+    check_journal(command.journal.as_deref())?;
     let options = ControllerOptions {
         mode: if command.shadow { Mode::Shadow } else { Mode::Active },
         weights: command.profile,
         budget: command.budget.map(|mebibytes| Arc::new(Budget::new(mebibytes << 20))),
-        model,
+        model: crate::models::forecast_model(command.model.as_deref())?,
         journal_file: command.journal.clone(),
         ..ControllerOptions::default()
     };

@@ -1,7 +1,7 @@
 //! `tidegate explain`: one decision of a controller, told.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tidegate::control::{Blocker, Decision, JournalLines, read_journal};
@@ -23,6 +23,13 @@ pub(crate) struct Explain {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Whether a journal can be written there: a controller that cannot goes on without.
+pub(crate) fn check_journal(path: Option<&Path>) -> Result<(), Failure> {
+    let Some(path) = path else { return Ok(()) };
+    let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    opened.map(drop).map_err(|e| Failure::io("write", path, &e))
 }
 
 pub(crate) fn run(command: &Explain) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use tidegate::control::ForecastModel;
 use tidegate::model::{ModelFile, Standing};
 use tidegate_training::evaluate::learning_curve;
 use tidegate_training::{ArrivalTrace, Evaluation, Method, TrainParams, ValidParams, evaluate, read_directory, train};
@@ -168,6 +169,12 @@ pub(crate) fn read_model(path: &Path) -> Result<tidegate::model::OverflowModel, 
     let bytes = std::fs::read(path).map_err(|e| Failure::io("read", path, &e))?;
     let model = tidegate::model::OverflowModel::from_json(&bytes);
     model.map_err(|e| Failure::Corrupt(format!("{}: {e}", path.display())))
+}
+
+/// What forecasts: that file's model, checked, or the packaged one.
+pub(crate) fn forecast_model(path: Option<&Path>) -> Result<ForecastModel, Failure> {
+    let model = path.map(read_model).transpose()?;
+    Ok(model.map_or(ForecastModel::Packaged, |model| ForecastModel::Given(Box::new(model))))
 }
 
 /// The traces, with a word about each that is not whole.

@@ -10,8 +10,8 @@ const TIGHT_NS: u64 = 100_000_000;
 /// somebody is refused, rings that are larger than they need to be are given back sooner, and nobody else grows whose stalls have
 /// cost less.
 ///
-/// When a controller ends, its channel keeps its rings, and they are counted no more. It bounds what controllers add: the rings that channels begin with, and those that others ask for, are counted, and may exceed
-/// it.
+/// When a controller ends, its channel keeps its rings, and they are counted no more. It bounds what controllers add: the rings
+/// that channels begin with, and those that others ask for, are counted, and may exceed it.
 #[derive(Debug)]
 pub struct Budget {
     bytes: u64,
@@ -57,14 +57,11 @@ impl Budget {
         self.used.fetch_update(Relaxed, Relaxed, taken).is_ok()
     }
 
-    /// Takes in that a share was refused for want of room.
+    /// Takes in that a share was refused for want of room, which no other outbids.
     fn refuse(&self, share: u64, at_ns: u64, credit_us: f64) {
-        let is_least = self.outbids(share, at_ns, credit_us);
-        if !is_least {
-            self.refused_us.store(credit_us as u64, Relaxed);
-            self.refused.store(share, Relaxed);
-            self.refused_ns.store(at_ns, Relaxed);
-        }
+        self.refused_us.store(credit_us as u64, Relaxed);
+        self.refused.store(share, Relaxed);
+        self.refused_ns.store(at_ns, Relaxed);
     }
 
     fn is_tight(&self, at_ns: u64) -> bool {
@@ -135,9 +132,7 @@ impl Share {
         self.pending_until = tick + ticks;
         true
     }
-}
 
-impl Share {
     /// Gives back what was taken last: nothing came of it.
     pub(crate) fn give_back(&mut self, bytes: u64) {
         let Some(budget) = &self.budget else { return };

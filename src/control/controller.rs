@@ -24,7 +24,7 @@ use crate::control::rent::Credit;
 use crate::control::saturation::Saturation;
 use crate::control::situation::{Situation, Verdict};
 use crate::control::waits::WaitCosts;
-use crate::model::TICK_NS;
+use crate::model::{TICK_NS, nominal_ticks};
 use crate::prim::step;
 use crate::telemetry::Sample;
 
@@ -181,7 +181,7 @@ impl<P: Plant> ControlAgent<P> {
     /// [`ControlAgent::ticks_to_next`].
     pub fn step(&mut self) -> usize {
         let sample = self.plant.sample();
-        let ticks = (sample.tick_ns.saturating_add(TICK_NS / 2) / TICK_NS).max(1);
+        let ticks = nominal_ticks(&sample);
         self.tick += ticks;
         self.stalls = self.stalls.wrapping_add(sample.stalls);
         let (times, endpoints) = (self.plant.wait_times(), sample.senders as usize + 1);

@@ -22,6 +22,7 @@ const WAIT_SAVING_MIN_US_S: f64 = 15_000.0;
 const WAIT_DWELL_TICKS: u64 = 16;
 /// Room that is planned beyond the forecast.
 pub(crate) const HEADROOM: f64 = 1.25;
+
 /// Decides on rings first, then on waits: at most one change a tick, so that each outcome has one cause.
 pub fn decide(situation: &Situation) -> Verdict {
     let rings = decide_rings(situation);

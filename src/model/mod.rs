@@ -27,6 +27,7 @@ pub use host_profile::{
 pub use online::Online;
 pub use placement::{Core, Placement, PlacementModel, TRUSTED_FROM, Task, Worker};
 pub use sealed::FILE_BYTES_MAX;
+pub(crate) use service::nominal_ticks;
 pub use service::{Observation, ServiceRate};
 
 /// Length of the tick that models are trained for, nanoseconds.

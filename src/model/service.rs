@@ -30,6 +30,11 @@ pub struct Observation {
     pub service_bytes: f64,
 }
 
+/// Nominal ticks that a sample covers, at least one.
+pub(crate) fn nominal_ticks(sample: &Sample) -> u64 {
+    (sample.tick_ns.saturating_add(TICK_NS / 2) / TICK_NS).max(1)
+}
+
 impl ServiceRate {
     /// Takes a sample in; `None` until a busy receiver was seen.
     ///
@@ -48,7 +53,7 @@ impl ServiceRate {
         let senders = f64::from(sample.senders.max(1));
         let blocked = (sample.blocked_ns as f64 / (senders * tick_ns)).clamp(0.0, BLOCKED_MAX);
         let offered_bytes = sample.arrived_bytes as f64 / (1.0 - blocked);
-        let ticks = (sample.tick_ns.saturating_add(TICK_NS / 2) / TICK_NS).clamp(1, TICKS_MAX);
+        let ticks = nominal_ticks(sample).min(TICKS_MAX);
         let arrivals = offered_bytes / service_bytes * (TICK_NS as f64 / tick_ns);
         let backlog = sample.backlog_bytes as f64 / service_bytes;
         Some(Observation { demand: Demand { arrivals, backlog }, ticks, service_bytes })

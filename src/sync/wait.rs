@@ -124,6 +124,11 @@ fn cgroup_cpus() -> Option<usize> {
 /// Buckets of a log2 histogram of nanoseconds: bucket b counts values below 2^b, the last one all larger.
 pub(crate) const WAIT_BUCKETS: usize = 32;
 
+/// The bucket that a wait of so long is counted in.
+pub(crate) fn wait_bucket(ns: u64) -> usize {
+    ((u64::BITS - ns.leading_zeros()) as usize).min(WAIT_BUCKETS - 1)
+}
+
 /// What one side's waits cost. One endpoint writes it, on slow paths only; telemetry reads it.
 #[repr(C, align(128))]
 #[derive(Debug)]
@@ -295,8 +300,7 @@ impl WaitCounters {
         let waited_ns = now_ns() - began_ns;
         self.waiting_since_ns.store(0, Relaxed);
         add(&self.wait_ns, waited_ns);
-        let bucket = (u64::BITS - waited_ns.leading_zeros()) as usize;
-        add(&self.histogram[bucket.min(WAIT_BUCKETS - 1)], 1);
+        add(&self.histogram[wait_bucket(waited_ns)], 1);
     }
 }
 

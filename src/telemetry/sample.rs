@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::WaitStrategy;
 use crate::channel::{Channel, ChannelView, WaitView};
-use crate::sync::wait::WAIT_BUCKETS;
+use crate::sync::wait::{WAIT_BUCKETS, wait_bucket};
 use crate::telemetry::machine::machine;
 
 /// What happened in a channel between two looks at it. Bytes are ring bytes: headers, payload and padding.
@@ -80,17 +80,13 @@ pub struct WaitTimes {
 impl WaitTimes {
     /// Adds `count` waits of a receiver that took `total_ns` together, as if all had taken the same time.
     pub fn add_receivers(&mut self, count: u64, total_ns: u64) {
-        self.receivers[bucket_of(total_ns / count.max(1))] += count;
+        self.receivers[wait_bucket(total_ns / count.max(1))] += count;
     }
 
     /// The same of senders.
     pub fn add_senders(&mut self, count: u64, total_ns: u64) {
-        self.senders[bucket_of(total_ns / count.max(1))] += count;
+        self.senders[wait_bucket(total_ns / count.max(1))] += count;
     }
-}
-
-fn bucket_of(ns: u64) -> usize {
-    ((u64::BITS - ns.leading_zeros()) as usize).min(WAIT_BUCKETS - 1)
 }
 
 /// Takes samples of one channel.

@@ -10,6 +10,7 @@ pub mod contention;
 pub mod dataset;
 pub mod evaluate;
 pub mod fit;
+pub mod numbers;
 pub mod params;
 pub mod progress;
 pub mod series;

@@ -66,16 +66,6 @@ impl Cost {
     }
 }
 
-/// The middle one of them; 0 of none.
-pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    match figures.len() {
-        0 => 0.0,
-        n if n % 2 == 1 => figures[n / 2],
-        n => (figures[n / 2 - 1] + figures[n / 2]) / 2.0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,10 +101,5 @@ mod tests {
         let behind = Measured { seconds: 4.0, scheduled_s: 2.0, cpu_s: 1.0, ..RUN };
         let cost = Cost::of(&behind, false, Weights { cpu_us: 1.0, mebibyte_s: 1000.0 });
         assert_eq!((cost.cpu_us, cost.memory_us), (500_000.0, 8000.0));
-    }
-
-    #[test]
-    fn the_middle_is_the_middle() {
-        assert_eq!([median(vec![3.0, 1.0, 2.0]), median(vec![4.0, 1.0]), median(vec![])], [2.0, 2.5, 0.0]);
     }
 }

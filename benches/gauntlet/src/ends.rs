@@ -1,8 +1,6 @@
 //! The processes of a run, and what each tells when it has ended.
 
-use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -10,6 +8,7 @@ use tidegate::Channel;
 use tidegate::channel::{Receiver, RecvError, Sender};
 use tidegate_benches::cores::Pinned;
 use tidegate_benches::fan::Tally;
+use tidegate_training::numbers::read_dues;
 use tidegate_training::simulate::Latency;
 use tidegate_training::workload::{Due, Server, Service};
 
@@ -274,21 +273,4 @@ fn head(message: &[u8]) -> anyhow::Result<(u64, u64, u64)> {
     let word = |at: usize| Some(u64::from_ne_bytes(*message.get(at..)?.first_chunk()?));
     let words = || Some((word(0)?, word(8)?, word(16)?));
     words().context("a message without a head")
-}
-
-/// Writes what a sender is to send.
-pub(crate) fn write_dues(path: &Path, dues: &[Due]) -> anyhow::Result<()> {
-    let mut file = BufWriter::new(File::create(path)?);
-    for due in dues {
-        file.write_all(&due.after_ns.to_le_bytes())?;
-        file.write_all(&u64::from(due.bytes).to_le_bytes())?;
-    }
-    Ok(file.flush()?)
-}
-
-fn read_dues(path: &Path) -> anyhow::Result<Vec<Due>> {
-    let mut bytes = Vec::new();
-    BufReader::new(File::open(path)?).read_to_end(&mut bytes)?;
-    let numbers = bytes.as_chunks().0.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect::<Vec<_>>();
-    Ok(numbers.as_chunks().0.iter().map(|&[after_ns, bytes]| Due { after_ns, bytes: bytes as u32 }).collect())
 }

@@ -7,9 +7,10 @@ use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 use tidegate::control::Weights;
 use tidegate_benches::machine::Machine;
+use tidegate_benches::report::Summary;
 
 use crate::configuration::Configuration;
-use crate::cost::{Cost, Measured, median};
+use crate::cost::{Cost, Measured};
 use crate::store::{Entry, Phases, Store};
 use crate::workloads::Workload;
 
@@ -130,7 +131,7 @@ fn phases<'a>(entries: impl Iterator<Item = &'a Entry>) -> Option<Phases> {
     let found: Vec<Phases> = entries.filter_map(|entry| entry.phases).collect();
     let switches_max = found.iter().map(|phases| phases.switches_max).max()?;
     let settled: Vec<f64> = found.iter().filter_map(|phases| phases.settled_ms).collect();
-    let settled_ms = (!settled.is_empty()).then(|| median(settled));
+    let settled_ms = Summary::of(&settled).map(|summary| summary.median);
     Some(Phases { settled_ms, switches_max })
 }
 
@@ -214,8 +215,9 @@ impl Row {
             .collect();
         runs.sort_by(|a, b| a.0.total_cmp(&b.0));
         let (_, parts, measured) = *runs.get(runs.len() / 2)?;
-        let spread_us = [runs.first()?.0, runs.last()?.0];
-        let cost_us = median(runs.iter().map(|run| run.0).collect());
+        let costs: Vec<f64> = runs.iter().map(|run| run.0).collect();
+        let Summary { median: cost_us, min, max } = Summary::of(&costs)?;
+        let spread_us = [min, max];
         Some(Self { configuration, cost_us, spread_us, parts, measured, regret: 0.0 })
     }
 }

@@ -13,12 +13,13 @@ use tidegate::telemetry::Sampler;
 use tidegate_benches::child::Child;
 use tidegate_benches::cores::Cores;
 use tidegate_benches::fan::Tally;
+use tidegate_training::numbers::write_dues;
 use tidegate_training::workload::Service;
 
 use crate::clock::{be_punctual, cpu_ns, now_ns, sleep_until};
 use crate::configuration::Configuration;
 use crate::cost::Measured;
-use crate::ends::{Ended, Part, Role, Start, write_dues};
+use crate::ends::{Ended, Part, Role, Start};
 use crate::workloads::{Traffic, Workload};
 
 /// From the last process being ready to the first message.

@@ -8,9 +8,10 @@ use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use tidegate::control::Action;
 use tidegate_benches::machine::Machine;
+use tidegate_benches::report::Summary;
 
 use crate::configuration::Configuration;
-use crate::cost::{Measured, median};
+use crate::cost::Measured;
 use crate::run::Run;
 use crate::workloads::{Lengths, Traffic, Workload};
 
@@ -82,7 +83,7 @@ impl Phases {
         let later = by_phase.get(1..).unwrap_or_default();
         let settled: Vec<f64> =
             later.iter().filter_map(|switches| switches.iter().max()).map(|ns| *ns as f64 / 1e6).collect();
-        let settled_ms = (!settled.is_empty()).then(|| median(settled));
+        let settled_ms = Summary::of(&settled).map(|summary| summary.median);
         Self { settled_ms, switches_max: later.iter().map(Vec::len).max().unwrap_or(0) }
     }
 }

@@ -16,7 +16,6 @@ use clap::Args;
 use indicatif::ProgressBar;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tidegate::WaitStrategy;
-use tidegate::control::ForecastModel;
 use tidegate::inspect::{Endpoint, Sources};
 
 use crate::failure::Failure;
@@ -58,10 +57,7 @@ const POLICIES: [Policy; 4] = [
 
 pub(crate) fn run(command: &Demo, interrupted: &Arc<AtomicBool>) -> Result<(), Failure> {
     let traces = schedule::load(&command.traces)?;
-    let model = match &command.model {
-        Some(path) => ForecastModel::Given(Box::new(crate::models::read_model(path)?)),
-        None => ForecastModel::Packaged,
-    };
+    let model = crate::models::forecast_model(command.model.as_deref())?;
     let picture = WholeFile::begin(&command.picture)?;
     let recorder = PrometheusBuilder::new()
         .install_recorder()

@@ -1,7 +1,5 @@
 //! The processes of a replay: one sends, one receives.
 
-use std::fs::File;
-use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +9,8 @@ use rustix::time::ClockId;
 use serde::{Deserialize, Serialize};
 use tidegate::Channel;
 use tidegate::channel::RecvError;
-use tidegate_training::workload::{Due, Server, Service};
+use tidegate_training::numbers::{read_dues, write_numbers};
+use tidegate_training::workload::{Server, Service};
 
 use crate::failure::Failure;
 use crate::message::{self, Head};
@@ -76,7 +75,7 @@ fn stay_on(cpu: Option<usize>) -> Result<(), Failure> {
 }
 
 fn send(channel: &str, dues: &Path, log: &Path) -> Result<(), Failure> {
-    let dues = read_dues(dues)?;
+    let dues = read_dues(dues).map_err(|e| Failure::io("read", dues, &e))?;
     let channel = Channel::open(channel)?;
     let mut sender = channel.sender()?;
     let mut committed_ns = Vec::with_capacity(dues.len());
@@ -91,7 +90,7 @@ fn send(channel: &str, dues: &Path, log: &Path) -> Result<(), Failure> {
         committed_ns.push(sent_ns - start_ns);
     }
     drop(sender);
-    write_numbers(log, &committed_ns)?;
+    write_numbers(log, &committed_ns).map_err(|e| Failure::io("write", log, &e))?;
     say(&Sent { messages: dues.len() as u64, cpu_ns: now_ns(ClockId::ProcessCPUTime) })
 }
 
@@ -123,7 +122,7 @@ fn receive(channel: &str, service: &Path, log: &Path) -> Result<(), Failure> {
         drop(message);
         times_ns.extend([received_ns, released_ns]);
     }
-    write_numbers(log, &times_ns)?;
+    write_numbers(log, &times_ns).map_err(|e| Failure::io("write", log, &e))?;
     seen.cpu_ns = now_ns(ClockId::ProcessCPUTime);
     say(&seen)
 }
@@ -137,30 +136,4 @@ fn wait_until(due_ns: u64) {
     while now_ns(ClockId::Monotonic) < due_ns {
         std::hint::spin_loop();
     }
-}
-
-/// Writes what the sender is to send.
-pub(super) fn write_dues(path: &Path, dues: &[Due]) -> Result<(), Failure> {
-    let numbers: Vec<u64> = dues.iter().flat_map(|due| [due.after_ns, due.bytes.into()]).collect();
-    write_numbers(path, &numbers)
-}
-
-fn read_dues(path: &Path) -> Result<Vec<Due>, Failure> {
-    let numbers = read_numbers(path)?;
-    Ok(numbers.as_chunks().0.iter().map(|&[after_ns, bytes]| Due { after_ns, bytes: bytes as u32 }).collect())
-}
-
-fn write_numbers(path: &Path, numbers: &[u64]) -> Result<(), Failure> {
-    let failed = |e: std::io::Error| Failure::io("write", path, &e);
-    let mut file = std::io::BufWriter::new(File::create(path).map_err(failed)?);
-    numbers.iter().try_for_each(|number| file.write_all(&number.to_le_bytes())).map_err(failed)?;
-    file.flush().map_err(failed)
-}
-
-/// The numbers in a log.
-pub(super) fn read_numbers(path: &Path) -> Result<Vec<u64>, Failure> {
-    let failed = |e: std::io::Error| Failure::io("read", path, &e);
-    let mut bytes = Vec::new();
-    BufReader::new(File::open(path).map_err(failed)?).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(bytes.as_chunks().0.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect())
 }

@@ -7,10 +7,11 @@ use tidegate::Channel;
 use tidegate::channel::ring_bytes_of;
 use tidegate::control::{Action, Controller, ControllerOptions};
 use tidegate::telemetry::Sampler;
+use tidegate_training::numbers::{read_numbers, write_dues};
 use tidegate_training::simulate::{Latency, Outcome};
 use tidegate_training::workload::{Due, Workload};
 
-use super::child::{Received, read_numbers, write_dues};
+use super::child::Received;
 use super::policy::{BOUNDS, Policy};
 use super::report::Delivery;
 use crate::failure::Failure;
@@ -29,7 +30,7 @@ pub(super) fn run(
 ) -> Result<(Outcome, Delivery), Failure> {
     let directory = tempfile::tempdir().map_err(|e| Failure::Environment(format!("no temporary directory: {e}")))?;
     let at = |name: &str| directory.path().join(name);
-    write_dues(&at("dues"), &workload.dues)?;
+    write_dues(&at("dues"), &workload.dues).map_err(|e| Failure::io("write", &at("dues"), &e))?;
     let service = serde_json::to_vec(&workload.service).map_err(|e| Failure::Environment(e.to_string()))?;
     std::fs::write(at("service"), service).map_err(|e| Failure::io("write", &at("service"), &e))?;
     let name = format!("replay-{}-{}", std::process::id(), now_ns(ClockId::Monotonic));
@@ -77,7 +78,8 @@ pub(super) fn run(
     let (resizes, switches) = (count(Action::Grow) + count(Action::Shrink), count(Action::SwitchWait));
     let (received, sent): (Received, Sent) = (receiver.result()?, sender.result()?);
     let own_cpu_ns = now_ns(ClockId::ProcessCPUTime) - cpu_before_ns;
-    let (committed_ns, times_ns) = (read_numbers(&at("sent"))?, read_numbers(&at("received"))?);
+    let log = |name: &str| read_numbers(&at(name)).map_err(|e| Failure::io("read", &at(name), &e));
+    let (committed_ns, times_ns) = (log("sent")?, log("received")?);
     let (times_ns, _) = times_ns.as_chunks::<2>();
     let latency = |(due, [received_ns, _]): (&Due, &[u64; 2])| received_ns.saturating_sub(due.after_ns);
     let mut latencies_ns: Vec<u64> = workload.dues.iter().zip(times_ns).map(latency).collect();

@@ -17,6 +17,7 @@ use tidegate_training::simulate::{self, Outcome};
 use tidegate_training::workload::{ReplayParams, ServiceRequest, Workload, read_service};
 use tidegate_training::{ArrivalTrace, read_directory, read_trace};
 
+use crate::explain::check_journal;
 use crate::failure::Failure;
 use crate::message::{BYTES_MAX, HEAD_BYTES};
 use crate::models::say_if_cut;
@@ -116,10 +117,7 @@ pub(crate) fn run(command: &Replay, interrupted: &AtomicBool) -> Result<(), Fail
     }
     let trace = command.one_trace()?;
     let workload = Workload::new(&trace, &params).map_err(Failure::Usage)?;
-    if let Some(path) = &command.journal {
-        let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
-        opened.map_err(|e| Failure::io("write", path, &e))?;
-    }
+    check_journal(command.journal.as_deref())?;
     let mut report = Report::new(&trace.name, &workload, command.profile);
     for policy in command.policies.iter().flat_map(|choice| choice.policies(command.simulate)) {
         let options = command.controller(policy);
