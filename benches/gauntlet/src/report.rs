@@ -243,7 +243,9 @@ impl Regrets {
     pub(crate) fn ranked(&self) -> Vec<(&str, &Regret)> {
         let own = [("adaptive", &self.adaptive), ("heuristic", &self.heuristic)];
         let by_static = self.by_static.iter().map(|(name, regret)| (name.as_str(), regret));
-        let mut ranked: Vec<_> = own.into_iter().chain(by_static).collect();
+        // What was not run has no regret.
+        let was_run = |(_, regret): &(&str, &Regret)| !regret.by_workload.is_empty();
+        let mut ranked: Vec<_> = own.into_iter().chain(by_static).filter(was_run).collect();
         ranked.sort_by(|a, b| a.1.mean.total_cmp(&b.1.mean));
         ranked
     }
