@@ -1,12 +1,12 @@
 //! `tidegate ls` and `tidegate clean`: what is in the host directory, and what of it is stale.
 
 use clap::Args;
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::CellAlignment;
 use serde_json::json;
 use tidegate::{Entry, EntryState, Host};
 
 use crate::failure::Failure;
+use crate::table;
 
 /// `tidegate ls`.
 #[derive(Debug, Args)]
@@ -36,8 +36,7 @@ pub(crate) fn list(command: &List) -> Result<(), Failure> {
         println!("nothing in {}", host.path().display());
         return Ok(());
     }
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_header(["NAME", "KIND", "MEMORY KIB", "PROCESSES"]);
+    let mut table = table::plain(&["NAME", "KIND", "MEMORY KIB", "PROCESSES"]);
     for Entry { name, state, .. } in &entries {
         let (kind, bytes, who) = match state {
             EntryState::Held { kind, pids, resident_bytes } => (*kind, Some(*resident_bytes), list_of(pids)),

@@ -6,7 +6,10 @@ mod demo;
 mod doctor;
 mod explain;
 mod failure;
+mod follow;
 mod host;
+mod inspect;
+mod manual;
 mod mean;
 mod message;
 mod models;
@@ -14,9 +17,14 @@ mod progress;
 mod record;
 mod replay;
 mod report;
+mod serve;
+mod settings;
 mod table;
 mod tally;
+mod top;
 mod trace;
+mod units;
+mod watch;
 mod whole_file;
 mod worker;
 
@@ -32,7 +40,7 @@ use failure::Failure;
 ///
 /// Exit codes: 0 done, 2 wrong usage, 3 something needed is missing, 4 a file is damaged or foreign.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(name = "tidegate", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -54,6 +62,12 @@ enum Command {
     ReplayChild(replay::ChildCommand),
     /// Control every channel of the host directory that no other controller has, until Ctrl-C
     Control(control::Control),
+    /// Serve the page and the metrics of every channel of the host directory, until Ctrl-C
+    Serve(serve::Serve),
+    /// Show every channel of the host directory, live in the terminal
+    Top(top::Command),
+    /// Look at one channel
+    Inspect(inspect::Inspect),
     /// Tell one decision of a controller: what was seen, predicted, weighed and done, and what then happened
     Explain(explain::Explain),
     /// List what is in this user's host directory, and who holds it
@@ -64,6 +78,12 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Measure what each way of waiting for a lock costs on this machine, and write its profile
     Calibrate(calibrate::Calibrate),
+    /// Show the settings and where each comes from: flags, else environment, else file, else default
+    Config(settings::Config),
+    /// Print the completions of a shell
+    Completions(manual::Completions),
+    /// Write the manual pages
+    Man(manual::Man),
     /// Fit the overflow model to recorded arrivals
     Train(models::Train),
     /// Score the model's recipe against rules of thumb on families it was not fitted to
@@ -87,7 +107,10 @@ fn interrupts(command: &Command) -> Result<Arc<AtomicBool>, Failure> {
         // Signals keep their default there: the parent decides what an interrupt means.
         return Ok(interrupted);
     }
-    if matches!(command, Command::Demo(_) | Command::Record(_) | Command::Control(_))
+    if matches!(
+        command,
+        Command::Demo(_) | Command::Record(_) | Command::Control(_) | Command::Serve(_) | Command::Top(_)
+    )
         || matches!(command, Command::Replay(r) if r.is_live())
     {
         for signal in SIGNALS {
@@ -119,7 +142,13 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Record(command) => record::run(&command, &interrupted),
         Command::Trace(command) => trace::run(&command),
         Command::Control(command) => control::run(&command, &interrupted),
+        Command::Serve(command) => serve::run(&command, &interrupted),
+        Command::Top(command) => top::run(&command, &interrupted),
+        Command::Inspect(command) => inspect::run(&command),
         Command::Explain(command) => explain::run(&command),
+        Command::Config(command) => settings::run(&command),
+        Command::Completions(command) => manual::print_completions(&command),
+        Command::Man(command) => manual::write_pages(&command),
         Command::Ls(command) => host::list(&command),
         Command::Clean(command) => host::clean(&command),
         Command::Doctor(command) => doctor::run(&command),

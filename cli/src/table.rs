@@ -1,6 +1,6 @@
 //! Tables of figures.
 
-use comfy_table::presets::ASCII_MARKDOWN;
+use comfy_table::presets::{ASCII_MARKDOWN, NOTHING};
 use comfy_table::{CellAlignment, Table};
 
 /// A table whose columns but the first are numbers.
@@ -8,5 +8,12 @@ pub(crate) fn aligned(heads: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN).set_header(heads);
     table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    table
+}
+
+/// A table without lines.
+pub(crate) fn plain(heads: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(heads);
     table
 }

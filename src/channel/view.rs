@@ -133,6 +133,11 @@ impl ChannelView {
         total(self.lanes.iter().map(LaneView::backlog_bytes))
     }
 
+    /// The waits of all senders for room, summed up.
+    pub fn sender_waits(&self) -> WaitView {
+        self.lanes.iter().fold(WaitView::default(), |sum, lane| sum.with(&lane.sender_waits))
+    }
+
     /// Bytes of the rings that attached senders write to.
     pub fn ring_bytes(&self) -> u64 {
         let is_shared = self.order == Order::Global && self.lanes.iter().any(|lane| lane.sender_pid.is_some());
@@ -151,6 +156,21 @@ impl LaneView {
     /// Bytes committed and not yet released, headers and padding included.
     pub fn backlog_bytes(&self) -> u64 {
         self.sent_bytes.saturating_sub(self.received_bytes)
+    }
+}
+
+impl WaitView {
+    /// The waits of two endpoints together.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        Self {
+            waits: self.waits.wrapping_add(other.waits),
+            parks: self.parks.wrapping_add(other.parks),
+            wakes: self.wakes.wrapping_add(other.wakes),
+            wait_ns: self.wait_ns.saturating_add(other.wait_ns),
+            waiting: self.waiting.wrapping_add(other.waiting),
+            histogram: std::array::from_fn(|bucket| self.histogram[bucket].wrapping_add(other.histogram[bucket])),
+        }
     }
 }
 
@@ -197,14 +217,7 @@ fn receivers(core: &Core) -> Vec<u64> {
 fn receiver_waits(core: &Core, at_ns: u64) -> WaitView {
     let seats = if core.readers() == Readers::One { 1 } else { SEATS };
     let points = (0..seats).filter_map(|seat| core.receiver_waits(seat).ok());
-    points.map(|point| waits(&point, at_ns)).fold(WaitView::default(), |sum, one| WaitView {
-        waits: sum.waits.wrapping_add(one.waits),
-        parks: sum.parks.wrapping_add(one.parks),
-        wakes: sum.wakes.wrapping_add(one.wakes),
-        wait_ns: sum.wait_ns.saturating_add(one.wait_ns),
-        waiting: sum.waiting.wrapping_add(one.waiting),
-        histogram: std::array::from_fn(|bucket| sum.histogram[bucket].wrapping_add(one.histogram[bucket])),
-    })
+    points.map(|point| waits(&point, at_ns)).fold(WaitView::default(), |sum, one| sum.with(&one))
 }
 
 fn waits(point: &WaitPoint, at_ns: u64) -> WaitView {

@@ -124,7 +124,8 @@ impl<P: Plant> ControlAgent<P> {
         let (model, in_charge) = options.model.load(name);
         let meters = Meters::new(name);
         meters.in_charge(model.is_some());
-        let state = Arc::new(ControllerState::default());
+        let forecaster = Forecaster::new(model);
+        let state = Arc::new(ControllerState::new(name, &options, forecaster.tau()));
         state.journal.lock().in_charge(in_charge);
         let mut share = Share::of(options.budget.clone());
         share.observe(plant.held_bytes(), 0);
@@ -132,7 +133,7 @@ impl<P: Plant> ControlAgent<P> {
         state.journal.lock().file_error = journal_file.as_ref().err().map(ToString::to_string);
         Self {
             bounds: Bounds { ring_bytes_min, ring_bytes_max },
-            forecaster: Forecaster::new(model),
+            forecaster,
             meters,
             state,
             journal_file: journal_file.unwrap_or_default(),
@@ -312,14 +313,11 @@ impl<P: Plant> ControlAgent<P> {
 
     fn record(&mut self, sample: &Sample) {
         let forecast_bytes = self.prediction.map_or(0, |p| p.peak_backlog_bytes as u64);
-        self.meters.record(sample, forecast_bytes);
-        self.state.history.lock().push(HistoryPoint {
-            at_ns: sample.at_ns,
-            arrived_bytes: sample.arrived_bytes,
-            backlog_bytes: sample.backlog_bytes,
-            ring_bytes: sample.ring_bytes,
-            forecast_bytes,
-        });
+        self.meters.record(sample, &self.plant.wait_times(), forecast_bytes);
+        self.state.history.lock().push(HistoryPoint::of(sample, forecast_bytes));
+        let forecast = self.prediction.map(|p| (p.peak_backlog_bytes, self.forecaster.horizon_ticks()));
+        let came = (sample.backlog_bytes_most, sample.arrived_bytes);
+        self.state.calibration.lock().observe(sample.at_ns, came, forecast);
     }
 
     fn act(&mut self, sample: &Sample, situation: Situation, prediction: Prediction, verdict: Verdict) -> usize {
@@ -344,7 +342,7 @@ impl<P: Plant> ControlAgent<P> {
         }
         let action = if blocker.is_some() { Action::Hold } else { verdict.action };
         let duration_ns = began.elapsed().as_nanos() as u64;
-        self.meters.decided(action, verdict.reason, blocker);
+        self.meters.decided(action, verdict.reason);
         let wanted = verdict.action;
         self.enter(sample, situation, prediction, (wanted, Verdict { action, blocker, ..verdict }), duration_ns);
         step("decision.entered");
@@ -430,7 +428,7 @@ impl<P: Plant> ControlAgent<P> {
         let due: Vec<_> = self.pending.extract_if(.., |(_, due_ns, ..)| *due_ns <= sample.at_ns).collect();
         for (id, _, stalls, ring_bytes) in due {
             let mut journal = self.state.journal.lock();
-            let Some(decision) = journal.decisions().rev().find(|d| d.id == id) else { continue };
+            let Some(decision) = journal.decision(id) else { continue };
             let peak = self.state.history.lock().peak_since(decision.at_ns);
             let outcome = Outcome {
                 span_ns: sample.at_ns - decision.at_ns,

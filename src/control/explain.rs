@@ -80,7 +80,8 @@ impl Decision {
     }
 }
 
-fn bytes(bytes: f64) -> String {
+/// Bytes as people read them.
+pub(crate) fn bytes(bytes: f64) -> String {
     match bytes {
         b if b >= 1_048_576.0 => format!("{:.1} MiB", b / 1_048_576.0),
         b if b >= 1024.0 => format!("{:.1} KiB", b / 1024.0),

@@ -7,6 +7,8 @@ use serde::Serialize;
 use crate::control::model_file::read_bounded;
 use crate::model::OverflowModel;
 
+const RULE_OF_THUMB: &str = "rule_of_thumb";
+
 /// Where a controller's forecast comes from. Whatever is wrong with a model, the rule of thumb takes its place, the channel
 /// goes on, and the journal says why.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +35,13 @@ pub struct InCharge {
     pub reason: String,
 }
 
+impl InCharge {
+    /// Whether a model forecasts, and no rule of thumb.
+    pub fn is_model(&self) -> bool {
+        self.forecast != RULE_OF_THUMB
+    }
+}
+
 impl ForecastModel {
     pub(crate) fn load(&self, channel: &str) -> (Option<OverflowModel>, InCharge) {
         let found = match self {
@@ -46,7 +55,7 @@ impl ForecastModel {
                 let forecast = model.file().method.clone();
                 (Some(model), InCharge { channel: channel.into(), forecast, reason })
             }
-            Err(reason) => (None, InCharge { channel: channel.into(), forecast: "rule_of_thumb".into(), reason }),
+            Err(reason) => (None, InCharge { channel: channel.into(), forecast: RULE_OF_THUMB.into(), reason }),
         }
     }
 }

@@ -91,8 +91,13 @@ impl Forecaster {
 
     /// What a byte too few costs for whom the forecast is the best ring, in bytes too many.
     pub(crate) fn overflow_to_memory(&self) -> f64 {
-        let tau = self.model.as_ref().map_or(HEURISTIC_TAU, |(model, _)| model.file().tau);
+        let tau = self.tau();
         tau / (1.0 - tau)
+    }
+
+    /// The quantile that is forecast.
+    pub(crate) fn tau(&self) -> f64 {
+        self.model.as_ref().map_or(HEURISTIC_TAU, |(model, _)| model.file().tau)
     }
 
     /// Ticks ahead that are predicted.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use crate::control::explain::bytes;
 use crate::control::forecast_model::InCharge;
 use crate::control::forecaster::Prediction;
 use crate::control::plan::Plan;
@@ -82,7 +83,7 @@ pub struct Decision {
 pub struct Journal {
     decisions: VecDeque<Decision>,
     entered: u64,
-    actions: BTreeMap<Action, u64>,
+    counts: BTreeMap<(Action, Reason), u64>,
     forecasting: InCharge,
     pub(crate) file_error: Option<String>,
 }
@@ -112,7 +113,7 @@ impl Journal {
     /// Enters a decision; its id is set here and returned.
     pub(crate) fn enter(&mut self, mut decision: Decision) -> u64 {
         self.entered += 1;
-        *self.actions.entry(decision.action).or_default() += 1;
+        *self.counts.entry((decision.action, decision.reason)).or_default() += 1;
         decision.id = self.entered;
         if self.decisions.len() == DECISIONS_MAX {
             self.decisions.pop_front();
@@ -123,7 +124,8 @@ impl Journal {
 
     /// Sets the outcome of the decision with that id, and yields it, if it is kept still.
     pub(crate) fn set_outcome(&mut self, id: u64, outcome: Outcome) -> Option<&Decision> {
-        let decision = self.decisions.iter_mut().rev().find(|decision| decision.id == id)?;
+        let at = self.decisions.binary_search_by_key(&id, |decision| decision.id).ok()?;
+        let decision = self.decisions.get_mut(at)?;
         decision.outcome = Some(outcome);
         Some(decision)
     }
@@ -133,9 +135,20 @@ impl Journal {
         self.decisions.iter()
     }
 
+    /// The decision with that id, if it is kept still.
+    pub fn decision(&self, id: u64) -> Option<&Decision> {
+        let at = self.decisions.binary_search_by_key(&id, |decision| decision.id).ok()?;
+        self.decisions.get(at)
+    }
+
     /// Decisions for `action` entered so far, with those dropped since.
     pub fn count(&self, action: Action) -> u64 {
-        self.actions.get(&action).copied().unwrap_or(0)
+        self.counts().filter(|((counted, _), _)| *counted == action).map(|(_, count)| count).sum()
+    }
+
+    /// Decisions entered so far by action and reason, with those dropped since.
+    pub fn counts(&self) -> impl Iterator<Item = ((Action, Reason), u64)> {
+        self.counts.iter().map(|(of, count)| (*of, *count))
     }
 
     /// Decisions entered so far, with those dropped since.
@@ -152,11 +165,12 @@ pub(crate) fn sentence(
     (before, after): (Plan, Plan),
     forecast_bytes: u64,
 ) -> String {
+    let forecast = bytes(forecast_bytes as f64);
     let why = match reason {
         Reason::PlanFits => "the plan in force is the cheapest".to_owned(),
         Reason::OverflowNow => "a sender waits for room".to_owned(),
-        Reason::OverflowForecast => format!("a backlog of {forecast_bytes} bytes is forecast"),
-        Reason::SlackProven => format!("only {forecast_bytes} bytes are forecast, and less has sufficed for long"),
+        Reason::OverflowForecast => format!("a backlog of {forecast} is forecast"),
+        Reason::SlackProven => format!("only {forecast} is forecast, and less has sufficed for long"),
         Reason::GrowthFutile => {
             "larger rings have been as full, since the receiver is slower than who sends".to_owned()
         }
@@ -166,11 +180,11 @@ pub(crate) fn sentence(
     };
     let change = |done: bool| {
         let way = |did: &'static str, would: &'static str| if done { did } else { would };
-        let (from, to) = (before.ring_bytes, after.ring_bytes);
+        let [from, to] = [before, after].map(|plan| bytes(plan.ring_bytes as f64));
         match wanted {
             Action::Hold => "Held the plan".to_owned(),
-            Action::Grow => format!("{} the rings from {from} to {to} bytes", way("Grew", "grow")),
-            Action::Shrink => format!("{} the rings from {from} to {to} bytes", way("Shrank", "shrink")),
+            Action::Grow => format!("{} the rings from {from} to {to}", way("Grew", "grow")),
+            Action::Shrink => format!("{} the rings from {from} to {to}", way("Shrank", "shrink")),
             Action::SwitchWait => {
                 format!("{} waiting from {} to {}", way("Switched", "switch"), before.wait, after.wait)
             }

@@ -1,9 +1,9 @@
 //! What the controller tells the `metrics` facade. Without a recorder installed it goes nowhere.
 
-use metrics::{Counter, Gauge, counter, gauge};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
-use crate::control::reasons::{Action, Blocker, Reason};
-use crate::telemetry::Sample;
+use crate::control::reasons::{Action, Reason};
+use crate::telemetry::{Sample, WaitTimes};
 
 /// Handles on a channel's metrics. Install the recorder before the controller is made: handles are bound once.
 pub(crate) struct Meters {
@@ -14,8 +14,8 @@ pub(crate) struct Meters {
     stalls: Counter,
     rejected: Counter,
     parks: Counter,
-    blocked_ns: Counter,
-    occupancy_bytes: Gauge,
+    waits: [Histogram; 2],
+    backlog_bytes: Gauge,
     ring_bytes: Gauge,
     forecast_bytes: Gauge,
 }
@@ -29,6 +29,7 @@ impl std::fmt::Debug for Meters {
 impl Meters {
     pub(crate) fn new(channel: &str) -> Self {
         let count = |name: &'static str| counter!(name, "channel" => channel.to_owned());
+        let waits = |role: &'static str| histogram!("tidegate_wait_seconds", "channel" => channel.to_owned(), "role" => role);
         let level = |name: &'static str| gauge!(name, "channel" => channel.to_owned());
         Self {
             channel: channel.into(),
@@ -38,8 +39,8 @@ impl Meters {
             stalls: count("tidegate_stalls_total"),
             rejected: count("tidegate_rejected_total"),
             parks: count("tidegate_parks_total"),
-            blocked_ns: count("tidegate_blocked_nanoseconds_total"),
-            occupancy_bytes: level("tidegate_occupancy_bytes"),
+            waits: ["receiver", "sender"].map(waits),
+            backlog_bytes: level("tidegate_backlog_bytes"),
             ring_bytes: level("tidegate_capacity_bytes"),
             forecast_bytes: level("tidegate_forecast_bytes"),
         }
@@ -50,28 +51,34 @@ impl Meters {
         gauge!("tidegate_model_in_charge", "channel" => self.channel.clone()).set(f64::from(u8::from(is_model)));
     }
 
-    pub(crate) fn record(&self, sample: &Sample, forecast_bytes: u64) {
+    pub(crate) fn record(&self, sample: &Sample, times: &WaitTimes, forecast_bytes: u64) {
         self.sent_messages.increment(sample.arrived_messages);
         self.received_messages.increment(sample.departed_messages);
         self.sent_bytes.increment(sample.arrived_bytes);
         self.stalls.increment(sample.stalls);
         self.rejected.increment(sample.rejected);
         self.parks.increment(sample.parks);
-        self.blocked_ns.increment(sample.blocked_ns);
-        self.occupancy_bytes.set(sample.backlog_bytes as f64);
+        for (histogram, counts) in self.waits.iter().zip([&times.receivers, &times.senders]) {
+            let ended = counts.iter().enumerate().filter(|(_, count)| **count > 0);
+            ended.for_each(|(bucket, count)| histogram.record_many(wait_seconds(bucket), *count as usize));
+        }
+        self.backlog_bytes.set(sample.backlog_bytes as f64);
         self.ring_bytes.set(sample.ring_bytes as f64);
         self.forecast_bytes.set(forecast_bytes as f64);
     }
 
-    pub(crate) fn decided(&self, action: Action, reason: Reason, blocker: Option<Blocker>) {
-        let blocker = blocker.map_or("none", Blocker::name);
+    pub(crate) fn decided(&self, action: Action, reason: Reason) {
         counter!(
             "tidegate_decisions_total",
             "channel" => self.channel.clone(),
             "action" => action.name(),
-            "reason" => reason.name(),
-            "blocker" => blocker
+            "reason" => reason.name()
         )
         .increment(1);
     }
+}
+
+/// The middle of the waits that are counted in a bucket: from 2^(b - 1) to 2^b ns.
+fn wait_seconds(bucket: usize) -> f64 {
+    0.75e-9 * (1u64 << bucket) as f64
 }

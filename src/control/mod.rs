@@ -5,6 +5,7 @@
 //! ```
 
 mod budget;
+mod calibration;
 mod controller;
 mod decide;
 mod driver;
@@ -32,6 +33,7 @@ mod situation;
 mod waits;
 
 pub use budget::Budget;
+pub use calibration::{Calibration, REALISED_BINS};
 pub use controller::{ControlAgent, Controller};
 pub use decide::decide;
 pub use forecast_model::{ForecastModel, InCharge};

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde::Serialize;
 
 use crate::control::budget::Budget;
+use crate::control::calibration::Calibration;
 use crate::control::forecast_model::ForecastModel;
 use crate::control::history::History;
 use crate::control::journal::Journal;
@@ -15,7 +17,8 @@ use crate::control::policy::{Cheapest, Policy};
 use crate::model::TICK_NS;
 
 /// Whether decisions are put in force.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Yes.
     #[default]
@@ -64,10 +67,31 @@ impl Default for ControllerOptions {
 }
 
 /// What others may look at while the controller runs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ControllerState {
+    /// What the channel is called.
+    pub name: String,
+    /// Whether decisions are put in force.
+    pub mode: Mode,
+    /// Memory that the channel shares with others.
+    pub budget: Option<Arc<Budget>>,
     /// Every decision.
     pub journal: Mutex<Journal>,
     /// The recent course.
     pub history: Mutex<History>,
+    /// How the forecasts did.
+    pub calibration: Mutex<Calibration>,
+}
+
+impl ControllerState {
+    pub(crate) fn new(name: &str, options: &ControllerOptions, tau: f64) -> Self {
+        Self {
+            name: name.into(),
+            mode: options.mode,
+            budget: options.budget.clone(),
+            journal: Mutex::default(),
+            history: Mutex::default(),
+            calibration: Mutex::new(Calibration::new(tau)),
+        }
+    }
 }

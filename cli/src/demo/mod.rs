@@ -14,9 +14,8 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use metrics_exporter_prometheus::PrometheusBuilder;
 use tidegate::WaitStrategy;
-use tidegate::inspect::{Endpoint, Sources};
+use tidegate::inspect::{Address, Endpoint, Registry};
 
 use crate::failure::Failure;
 use crate::whole_file::WholeFile;
@@ -30,7 +29,7 @@ pub(crate) struct Demo {
     /// Print the results as one JSON object on stdout
     #[arg(long)]
     json: bool,
-    /// Port on 127.0.0.1 of /metrics and /decisions; 0 picks a free one
+    /// Port on 127.0.0.1 of the page and the metrics; 0 picks a free one
     #[arg(long, default_value_t = 9464)]
     port: u16,
     /// Seconds of traffic in each of the four runs
@@ -59,15 +58,12 @@ pub(crate) fn run(command: &Demo, interrupted: &Arc<AtomicBool>) -> Result<(), F
     let traces = schedule::load(&command.traces)?;
     let model = crate::models::forecast_model(command.model.as_deref())?;
     let picture = WholeFile::begin(&command.picture)?;
-    let recorder = PrometheusBuilder::new()
-        .install_recorder()
-        .map_err(|e| Failure::Environment(format!("cannot record metrics: {e}")))?;
-    let sources = Arc::new(Sources { metrics: Box::new(move || recorder.render()), controllers: Default::default() });
-    let address = SocketAddr::from(([127, 0, 0, 1], command.port));
-    let endpoint = Endpoint::serve(address, Arc::clone(&sources)).map_err(|e| {
+    let registry = Registry::default();
+    let address = Address::Tcp(SocketAddr::from(([127, 0, 0, 1], command.port)));
+    let endpoint = Endpoint::serve(&address, registry.clone()).map_err(|e| {
         Failure::Environment(format!("cannot listen on {address}: {e}; choose another with --port, or 0 for any"))
     })?;
-    eprintln!("metrics on http://{0}/metrics, decisions on http://{0}/decisions", endpoint.address());
+    eprintln!("watch it on {}", endpoint.address());
     let mut finished = Vec::new();
     for policy in POLICIES {
         let bar = progress(policy.name, command.seconds);
@@ -77,7 +73,7 @@ pub(crate) fn run(command: &Demo, interrupted: &Arc<AtomicBool>) -> Result<(), F
             traces: &traces,
             span: Duration::from_secs(command.seconds),
             model: &model,
-            sources: &sources,
+            registry: &registry,
             interrupted,
         };
         let outcome = run::run(&setup, |share| bar.set_position((share * 1000.0) as u64));

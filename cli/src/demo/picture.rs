@@ -17,7 +17,7 @@ const CURVES: [Curve; 4] = [
     ("capacity", RGBColor(0, 114, 178), |p| p.ring_bytes),
     ("forecast", RGBColor(213, 94, 0), |p| p.forecast_bytes),
     ("backlog", RGBColor(0, 158, 115), |p| p.backlog_bytes),
-    ("arrivals a tick", RGBColor(150, 150, 150), |p| p.arrived_bytes),
+    ("arrivals a ms", RGBColor(150, 150, 150), |p| p.arrived_bytes * 1_000_000 / p.span_ns.max(1)),
 ];
 
 /// Draws `history` as SVG into `output`.
@@ -28,7 +28,7 @@ pub(crate) fn draw(output: WholeFile, history: &History) -> Result<(), Failure> 
 }
 
 fn plot(svg: &mut String, history: &History) -> Result<(), Box<dyn std::error::Error>> {
-    let points: Vec<HistoryPoint> = history.points().copied().collect();
+    let points: Vec<HistoryPoint> = history.points().collect();
     let first_ns = points.first().map_or(0, |p| p.at_ns);
     let seconds = |p: &HistoryPoint| (p.at_ns - first_ns) as f64 / 1e9;
     let end = points.last().map_or(1.0, seconds);

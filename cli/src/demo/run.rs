@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::time::ClockId;
-use tidegate::control::{Action, Controller, ControllerOptions, ForecastModel, History};
-use tidegate::inspect::Sources;
+use tidegate::control::{Action, Controller, ControllerOptions, ForecastModel, History, Mode};
+use tidegate::inspect::Registry;
 use tidegate::telemetry::Sampler;
 use tidegate::{Channel, WaitStrategy};
 use tidegate_training::ArrivalTrace;
@@ -39,7 +39,7 @@ pub(crate) struct RunSetup<'a> {
     pub(crate) traces: &'a [ArrivalTrace],
     pub(crate) span: Duration,
     pub(crate) model: &'a ForecastModel,
-    pub(crate) sources: &'a Sources,
+    pub(crate) registry: &'a Registry,
     pub(crate) interrupted: &'a Arc<AtomicBool>,
 }
 
@@ -49,6 +49,21 @@ pub(crate) struct Finished {
     pub(crate) result: RunResult,
     /// Of a controlled run.
     pub(crate) history: Option<History>,
+}
+
+/// Between two samples of a channel that is shown and not controlled.
+const SHOWN_EVERY: Duration = Duration::from_millis(20);
+
+/// A channel that is shown while it runs, and its last numbers afterwards.
+struct Shown<'a> {
+    registry: &'a Registry,
+    name: &'static str,
+}
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        self.registry.let_go(self.name);
+    }
 }
 
 pub(crate) fn run(setup: &RunSetup<'_>, progress: impl Fn(f64)) -> Result<Finished, Failure> {
@@ -68,11 +83,12 @@ pub(crate) fn run(setup: &RunSetup<'_>, progress: impl Fn(f64)) -> Result<Finish
         let arguments = ["produce", &name, &producer.to_string(), &span_ns.to_string()];
         producers.push(Worker::start("demo-child", arguments, setup.paths)?);
     }
-    let controller = policy.controlled.then(|| {
-        let options = ControllerOptions { model: setup.model.clone(), ..ControllerOptions::default() };
-        Controller::start(&channel, policy.name, options)
-    });
-    setup.sources.controllers.lock().extend(controller.as_ref().map(Controller::state));
+    let options = ControllerOptions { model: setup.model.clone(), ..ControllerOptions::default() };
+    // What stays as it is, is shown all the same.
+    let only_shown = ControllerOptions { mode: Mode::Off, tick: SHOWN_EVERY, ..options.clone() };
+    let controller = Controller::start(&channel, policy.name, if policy.controlled { options } else { only_shown });
+    setup.registry.add(&channel, controller.state());
+    let _shown = Shown { registry: setup.registry, name: policy.name };
     let start_ns = now_ns(ClockId::Monotonic) + START_DELAY.as_nanos() as u64;
     consumer.begin(start_ns)?;
     producers.iter_mut().try_for_each(|producer| producer.begin(start_ns))?;
@@ -93,9 +109,9 @@ pub(crate) fn run(setup: &RunSetup<'_>, progress: impl Fn(f64)) -> Result<Finish
         progress(sample.at_ns.saturating_sub(start_ns) as f64 / span_ns as f64);
     }
     stalls += sampler.sample().stalls;
-    let state = controller.as_ref().map(Controller::state);
+    let state = controller.state();
     drop(controller);
-    let count = |action| state.as_ref().map_or(0, |state| state.journal.lock().count(action));
+    let count = |action| state.journal.lock().count(action);
     let (resizes, switches) = (count(Action::Grow) + count(Action::Shrink), count(Action::SwitchWait));
     let consumed: Consumed = consumer.result()?;
     let produced: Vec<Sent> = producers.into_iter().map(Worker::result).collect::<Result<_, _>>()?;
@@ -117,5 +133,5 @@ pub(crate) fn run(setup: &RunSetup<'_>, progress: impl Fn(f64)) -> Result<Finish
         resizes,
         switches,
     };
-    Ok(Finished { result, history: state.map(|state| state.history.lock().clone()) })
+    Ok(Finished { result, history: policy.controlled.then(|| state.history.lock().clone()) })
 }

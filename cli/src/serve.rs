@@ -1,0 +1,57 @@
+//! `tidegate serve`: the page and the metrics of every channel in the host directory, also of those whose processes hang.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+use tidegate::control::{ControllerOptions, Mode};
+use tidegate::inspect::{Endpoint, Registry};
+
+use crate::failure::Failure;
+use crate::follow::Follower;
+use crate::settings::{Flags, Settings};
+use crate::watch::{LOOK_EVERY, Watch};
+
+/// Between two samples of a channel that is only looked at.
+pub(crate) const TICK: Duration = Duration::from_millis(10);
+
+/// `tidegate serve`.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    flags: Flags,
+    /// File that a controller writes (`ControllerOptions::journal_file`, `tidegate control --journal`): its decisions are shown,
+    /// as they are made
+    #[arg(long = "journal", value_name = "FILE")]
+    journals: Vec<PathBuf>,
+}
+
+/// Opens the endpoint and says where it is.
+pub(crate) fn listen(settings: &Settings, registry: &Registry) -> Result<Endpoint, Failure> {
+    let address = settings.address()?;
+    let endpoint = Endpoint::serve(&address, registry.clone()).map_err(|error| {
+        Failure::Environment(format!("cannot listen on {address}: {error}; --listen names another place"))
+    })?;
+    eprintln!("page and metrics on {}", endpoint.address());
+    Ok(endpoint)
+}
+
+pub(crate) fn run(command: &Serve, interrupted: &Arc<AtomicBool>) -> Result<(), Failure> {
+    let settings = command.flags.settings()?;
+    let options = ControllerOptions { mode: Mode::Off, tick: TICK, ..settings.controller()? };
+    let mut followers: Vec<Follower> =
+        command.journals.iter().map(|path| Follower::open(path)).collect::<Result<_, _>>()?;
+    let registry = Registry::default();
+    let mut watch = Watch::new(options, registry.clone())?;
+    let _endpoint = listen(&settings, &registry)?;
+    while !interrupted.load(Ordering::Relaxed) {
+        watch.look(&mut |line| eprintln!("{line}"))?;
+        for follower in &mut followers {
+            follower.look(|decision| registry.note(decision))?;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! How forecasts compare with what then came, in windows that do not overlap.
+
+use crate::model::TICK_NS;
+
+/// Bins of what came as a part of what was forecast: tenths, and one for more than was forecast.
+pub const REALISED_BINS: usize = 11;
+
+/// How one channel's forecasts did. While nothing comes, nothing is judged.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Calibration {
+    /// Windows of one horizon that were judged.
+    pub judged: u64,
+    /// Those in which the backlog stayed within the forecast.
+    pub within: u64,
+    /// Windows by the part of the forecast that the backlog came to: entry `b` counts those of at most `(b + 1)` tenths, the last
+    /// those in which it was exceeded.
+    pub realised: [u64; REALISED_BINS],
+    /// The quantile that is forecast.
+    pub tau: f64,
+    open: Option<Window>,
+}
+
+/// A forecast whose horizon has not passed.
+#[derive(Debug, Clone, PartialEq)]
+struct Window {
+    until_ns: u64,
+    forecast_bytes: f64,
+    peak_bytes: u64,
+    has_traffic: bool,
+}
+
+impl Calibration {
+    /// Nothing judged yet of forecasts of the quantile `tau`.
+    pub(crate) fn new(tau: f64) -> Self {
+        Self { tau, ..Self::default() }
+    }
+
+    /// Takes a look in: what came in it, and what is forecast at its end for the next `horizon_ticks`.
+    pub(crate) fn observe(
+        &mut self,
+        at_ns: u64,
+        (peak_bytes, arrived_bytes): (u64, u64),
+        forecast: Option<(f64, u32)>,
+    ) {
+        if let Some(window) = &mut self.open {
+            window.peak_bytes = window.peak_bytes.max(peak_bytes);
+            window.has_traffic |= arrived_bytes > 0;
+            if at_ns < window.until_ns {
+                return;
+            }
+        }
+        if let Some(window) = self.open.take().filter(|window| window.has_traffic) {
+            self.judge(&window);
+        }
+        self.open = forecast.map(|(forecast_bytes, horizon_ticks)| Window {
+            until_ns: at_ns + u64::from(horizon_ticks) * TICK_NS,
+            forecast_bytes,
+            peak_bytes: 0,
+            has_traffic: false,
+        });
+    }
+
+    fn judge(&mut self, window: &Window) {
+        let is_within = window.peak_bytes as f64 <= window.forecast_bytes;
+        let tenths = (window.peak_bytes as f64 / window.forecast_bytes * 10.0).ceil() as usize;
+        let bin = if is_within { tenths.clamp(1, REALISED_BINS - 1) - 1 } else { REALISED_BINS - 1 };
+        self.judged += 1;
+        self.within += u64::from(is_within);
+        self.realised[bin] += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_judged_once_by_its_peak() {
+        let mut calibration = Calibration::default();
+        let tick = |n: u64| n * TICK_NS;
+        calibration.observe(tick(1), (0, 10), Some((100.0, 4)));
+        calibration.observe(tick(3), (25, 10), Some((7.0, 4)));
+        assert_eq!(calibration.judged, 0, "its horizon has not passed");
+        calibration.observe(tick(5), (10, 10), Some((100.0, 4)));
+        assert_eq!((calibration.judged, calibration.within, calibration.realised[2]), (1, 1, 1));
+        calibration.observe(tick(9), (101, 10), Some((0.0, 4)));
+        assert_eq!((calibration.judged, calibration.within, calibration.realised[10]), (2, 1, 1));
+        calibration.observe(tick(13), (0, 10), Some((5.0, 4)));
+        assert_eq!((calibration.within, calibration.realised[0]), (2, 1), "nothing of nothing is within");
+        calibration.observe(tick(17), (0, 0), None);
+        assert_eq!(calibration.judged, 3, "without traffic nothing is judged");
+    }
+}

@@ -1,0 +1,190 @@
+//! `/decisions`, `/explain` and `/models`: what controllers did, why, and how well they foresaw.
+
+use std::cmp::Reverse;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::control::{Action, Calibration, Decision, REALISED_BINS, Reason};
+use crate::inspect::registry::Registry;
+
+/// Decisions in one answer at most.
+const LIMIT_MAX: usize = 1000;
+/// And unless the request says how many.
+const LIMIT: usize = 100;
+
+/// Which decisions to list.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Filter {
+    pub(crate) channel: Option<String>,
+    action: Option<Action>,
+    reason: Option<Reason>,
+    /// Not before that, milliseconds since the Unix epoch.
+    since_ms: Option<u64>,
+    /// Not after that.
+    until_ms: Option<u64>,
+    /// Only those that stand behind this one in the list.
+    before: Option<String>,
+    limit: Option<usize>,
+}
+
+/// Decisions, newest first.
+#[derive(Debug, Serialize)]
+pub(crate) struct Listed {
+    version: u32,
+    pub(crate) decisions: Vec<Decision>,
+    /// The `before` of the request for those that follow, if any do.
+    next: Option<String>,
+}
+
+/// A decision's place in the list.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    at_ns: u64,
+    id: u64,
+    channel: String,
+}
+
+impl Place {
+    fn of(decision: &Decision) -> Self {
+        Self { at_ns: decision.at_ns, id: decision.id, channel: decision.channel.clone() }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.at_ns, self.id, self.channel)
+    }
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = || {
+            let (at_ns, rest) = text.split_once('.')?;
+            let (id, channel) = rest.split_once('.')?;
+            Some(Self { at_ns: at_ns.parse().ok()?, id: id.parse().ok()?, channel: channel.into() })
+        };
+        parse().ok_or_else(|| format!("`before` is the `next` of an earlier answer, and not `{text}`"))
+    }
+}
+
+/// Lists the decisions that pass.
+///
+/// # Errors
+/// What the request asks for makes no sense.
+pub(crate) fn list(registry: &Registry, filter: &Filter) -> Result<Listed, String> {
+    let before: Option<Place> = filter.before.as_deref().map(str::parse).transpose()?;
+    let limit = filter.limit.unwrap_or(LIMIT).min(LIMIT_MAX);
+    let passes =
+        |decision: &&Decision| filter.passes(decision) && before.as_ref().is_none_or(|b| Place::of(decision) < *b);
+    // One more than is asked for, from each, tells whether there are more.
+    let mut places: Vec<Place> = Vec::new();
+    for state in registry.states() {
+        let journal = state.journal.lock();
+        places.extend(journal.decisions().rev().filter(passes).take(limit + 1).map(Place::of));
+    }
+    registry.elsewhere(|noted| {
+        places.extend(noted.iter().rev().map(|n| &n.decision).filter(passes).take(limit + 1).map(Place::of));
+    });
+    places.sort_by_key(|place| Reverse(place.clone()));
+    let more = places.len() > limit;
+    places.truncate(limit);
+    let next = places.last().filter(|_| more).map(Place::to_string);
+    let decisions = places.iter().filter_map(|place| at(registry, place)).collect();
+    Ok(Listed { version: 1, decisions, next })
+}
+
+fn at(registry: &Registry, place: &Place) -> Option<Decision> {
+    let is_it = |decision: &&Decision| decision.at_ns == place.at_ns && decision.id == place.id;
+    let state = registry.state(&place.channel);
+    let here = state.and_then(|state| state.journal.lock().decision(place.id).filter(is_it).cloned());
+    here.or_else(|| elsewhere(registry, &place.channel, is_it))
+}
+
+fn elsewhere(registry: &Registry, channel: &str, is_it: impl Fn(&&Decision) -> bool) -> Option<Decision> {
+    registry.elsewhere(|noted| {
+        noted.iter().rev().map(|n| &n.decision).find(|d| d.channel == channel && is_it(d)).cloned()
+    })
+}
+
+impl Filter {
+    fn passes(&self, decision: &Decision) -> bool {
+        self.channel.as_deref().is_none_or(|channel| channel == decision.channel)
+            && self.action.is_none_or(|action| action == decision.action)
+            && self.reason.is_none_or(|reason| reason == decision.reason)
+            && self.since_ms.is_none_or(|since_ms| decision.at_unix_ms >= since_ms)
+            && self.until_ms.is_none_or(|until_ms| decision.at_unix_ms <= until_ms)
+    }
+}
+
+/// Which decision to tell.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Which {
+    pub(crate) channel: String,
+    pub(crate) id: u64,
+}
+
+/// A decision, told.
+#[derive(Debug, Serialize)]
+pub(crate) struct Told {
+    version: u32,
+    explanation: String,
+    decision: Decision,
+}
+
+pub(crate) fn tell(registry: &Registry, which: &Which) -> Option<Told> {
+    let state = registry.state(&which.channel);
+    let here = state.and_then(|state| state.journal.lock().decision(which.id).cloned());
+    let found = here.or_else(|| elsewhere(registry, &which.channel, |decision| decision.id == which.id));
+    found.map(|decision| Told { version: 1, explanation: decision.explanation(), decision })
+}
+
+/// What forecasts each channel, and how it did.
+#[derive(Debug, Serialize)]
+pub(crate) struct Models {
+    version: u32,
+    models: Vec<Forecasting>,
+}
+
+#[derive(Debug, Serialize)]
+struct Forecasting {
+    channel: String,
+    forecast: String,
+    reason: String,
+    tau: f64,
+    judged: u64,
+    within: u64,
+    realised: Vec<RealisedBin>,
+}
+
+#[derive(Debug, Serialize)]
+struct RealisedBin {
+    upto: Option<f64>,
+    windows: u64,
+}
+
+impl Models {
+    pub(crate) fn of(registry: &Registry) -> Self {
+        let of = |state: std::sync::Arc<crate::control::ControllerState>| {
+            let in_charge = state.journal.lock().forecasting().clone();
+            let calibration = state.calibration.lock().clone();
+            Forecasting {
+                channel: in_charge.channel,
+                forecast: in_charge.forecast,
+                reason: in_charge.reason,
+                tau: calibration.tau,
+                judged: calibration.judged,
+                within: calibration.within,
+                realised: bins(&calibration),
+            }
+        };
+        Self { version: 1, models: registry.states().into_iter().map(of).collect() }
+    }
+}
+
+fn bins(calibration: &Calibration) -> Vec<RealisedBin> {
+    let upto = |bin: usize| (bin + 1 < REALISED_BINS).then(|| (bin + 1) as f64 / 10.0);
+    calibration.realised.iter().enumerate().map(|(bin, &windows)| RealisedBin { upto: upto(bin), windows }).collect()
+}

@@ -1,0 +1,231 @@
+//! The channels in Prometheus' text format, read from shared memory at each scrape.
+//!
+//! Names and units follow "Metric and label naming" of Prometheus' documentation: base units, `_total` for what only grows.
+
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{Encoder, TextEncoder};
+
+use crate::WaitStrategy;
+use crate::channel::{LaneView, WaitView};
+use crate::control::Budget;
+use crate::inspect::registry::{Presence, Shown};
+
+/// A number that a channel has.
+struct Figure {
+    name: &'static str,
+    help: &'static str,
+    kind: MetricType,
+    of: fn(&Shown) -> f64,
+}
+
+fn lanes(shown: &Shown, count: fn(&LaneView) -> u64) -> f64 {
+    shown.view.lanes.iter().map(count).fold(0, u64::saturating_add) as f64
+}
+
+const fn counter(name: &'static str, help: &'static str, of: fn(&Shown) -> f64) -> Figure {
+    Figure { name, help, kind: MetricType::COUNTER, of }
+}
+
+const fn gauge(name: &'static str, help: &'static str, of: fn(&Shown) -> f64) -> Figure {
+    Figure { name, help, kind: MetricType::GAUGE, of }
+}
+
+const FIGURES: [Figure; 15] = [
+    counter("tidegate_sent_messages_total", "Messages committed.", |s| lanes(s, |l| l.sent_messages)),
+    counter("tidegate_sent_bytes_total", "Ring bytes committed: headers, payload and padding.", |s| {
+        lanes(s, |l| l.sent_bytes)
+    }),
+    counter("tidegate_received_messages_total", "Messages released, or taken by one of several receivers.", |s| {
+        lanes(s, |l| l.received_messages)
+    }),
+    counter("tidegate_received_bytes_total", "Ring bytes released, or taken by one of several receivers.", |s| {
+        lanes(s, |l| l.received_bytes)
+    }),
+    counter("tidegate_rejected_total", "Sends refused for want of room.", |s| lanes(s, |l| l.rejected)),
+    counter("tidegate_dropped_messages_total", "Messages dropped to make room.", |s| lanes(s, |l| l.dropped)),
+    counter("tidegate_stalls_total", "Waits of senders for room that outlasted a first burst of polls.", |s| {
+        lanes(s, |l| l.sender_waits.waits)
+    }),
+    counter("tidegate_ring_epochs_total", "Rings entered by senders: what resizes came to.", |s| lanes(s, |l| l.epoch)),
+    gauge("tidegate_backlog_bytes", "Ring bytes committed and not released.", |s| s.view.backlog_bytes() as f64),
+    gauge("tidegate_backlog_messages", "Messages committed and not released.", |s| {
+        lanes(s, LaneView::backlog_messages)
+    }),
+    gauge("tidegate_capacity_bytes", "Bytes of the rings that attached senders write to.", |s| {
+        s.view.ring_bytes() as f64
+    }),
+    gauge("tidegate_forecast_bytes", "Forecast of the largest backlog within the horizon; 0 while there is none.", |s| {
+        let history = s.state.history.lock();
+        history.newest().map_or(0.0, |point| point.forecast_bytes as f64)
+    }),
+    gauge("tidegate_spin_seconds", "How long endpoints spin before they sleep; +Inf if they never do.", |s| {
+        spin_seconds(s.view.strategy)
+    }),
+    gauge("tidegate_attended", "1 while an endpoint of a living process is attached.", |s| {
+        f64::from(u8::from(s.presence == Presence::Live))
+    }),
+    gauge("tidegate_model_in_charge", "1 while a model forecasts, 0 while a rule of thumb does.", |s| {
+        f64::from(u8::from(s.state.journal.lock().forecasting().is_model()))
+    }),
+];
+
+fn spin_seconds(strategy: WaitStrategy) -> f64 {
+    match strategy {
+        WaitStrategy::Park => 0.0,
+        WaitStrategy::SpinPark { budget_ns } => f64::from(budget_ns) / 1e9,
+        WaitStrategy::Spin | WaitStrategy::SpinYield => f64::INFINITY,
+    }
+}
+
+/// Buckets of waits: a bound for every second power of two, from a quarter of a microsecond on.
+const FIRST_BUCKET: usize = 8;
+
+/// Renders all of it.
+pub(crate) fn render(shown: &[Shown]) -> String {
+    let mut families: Vec<MetricFamily> = FIGURES
+        .iter()
+        .map(|figure| {
+            let metrics = shown.iter().map(|shown| number(figure.kind, labels(shown, &[]), (figure.of)(shown)));
+            family((figure.name, figure.help), figure.kind, metrics.collect())
+        })
+        .collect();
+    families.extend(by_role(shown));
+    families.push(decisions(shown));
+    families.extend(budget(shown));
+    families.push(about());
+    // A family without members is no family to the encoder.
+    families.retain(|family| !family.get_metric().is_empty());
+    let mut text = Vec::new();
+    match TextEncoder::new().encode(&families, &mut text) {
+        Ok(()) => String::from_utf8_lossy(&text).into_owned(),
+        Err(error) => format!("# {}\n", error.to_string().replace('\n', " ")),
+    }
+}
+
+/// What senders and receivers have each.
+fn by_role(shown: &[Shown]) -> Vec<MetricFamily> {
+    let with_roles: Vec<(&Shown, [(&'static str, WaitView, usize); 2])> = shown
+        .iter()
+        .map(|shown| {
+            let senders = shown.view.lanes.iter().filter(|lane| lane.sender_pid.is_some()).count();
+            let receivers = shown.view.receiver_pids.len();
+            let waits = [shown.view.sender_waits(), shown.view.receiver_waits.clone()];
+            let [sender, receiver] = waits;
+            (shown, [("sender", sender, senders), ("receiver", receiver, receivers)])
+        })
+        .collect();
+    let metrics = |of: &dyn Fn(Vec<LabelPair>, &WaitView, usize) -> Metric| {
+        let roles = |(shown, roles): &(&Shown, [(&'static str, WaitView, usize); 2])| {
+            roles.each_ref().map(|(role, waits, count)| of(labels(shown, &[("role", role)]), waits, *count))
+        };
+        with_roles.iter().flat_map(roles).collect::<Vec<Metric>>()
+    };
+    let (count, level) = (MetricType::COUNTER, MetricType::GAUGE);
+    vec![
+        family(("tidegate_endpoints", "Attached endpoints."), level, metrics(&|l, _, n| number(level, l, n as f64))),
+        family(
+            ("tidegate_waiting_endpoints", "Endpoints that wait now, for longer than a first burst of polls."),
+            level,
+            metrics(&|l, waits, _| number(level, l, waits.waiting.into())),
+        ),
+        family(("tidegate_parks_total", "Sleeps."), count, metrics(&|l, w, _| number(count, l, w.parks as f64))),
+        family(
+            ("tidegate_wakes_total", "Wakes through the kernel."),
+            count,
+            metrics(&|l, w, _| number(count, l, w.wakes as f64)),
+        ),
+        family(
+            ("tidegate_wait_seconds", "Waits that outlasted a first burst of polls: of senders for room, of receivers for messages."),
+            MetricType::HISTOGRAM,
+            metrics(&|l, waits, _| histogram(l, waits)),
+        ),
+    ]
+}
+
+fn histogram(labels: Vec<LabelPair>, waits: &WaitView) -> Metric {
+    let mut below = 0u64;
+    let mut buckets = Vec::new();
+    for (bucket, count) in waits.histogram.iter().enumerate() {
+        below = below.saturating_add(*count);
+        let is_last = bucket + 1 == waits.histogram.len();
+        if bucket >= FIRST_BUCKET && bucket % 2 == 0 && !is_last {
+            let mut bound = Bucket::default();
+            bound.set_upper_bound((1u64 << bucket) as f64 / 1e9);
+            bound.set_cumulative_count(below);
+            buckets.push(bound);
+        }
+    }
+    let mut histogram = Histogram::default();
+    histogram.set_sample_count(below);
+    histogram.set_sample_sum(waits.wait_ns as f64 / 1e9);
+    histogram.set_bucket(buckets);
+    let mut metric = Metric::from_label(labels);
+    metric.set_histogram(histogram);
+    metric
+}
+
+fn decisions(shown: &[Shown]) -> MetricFamily {
+    let of = |shown: &Shown| {
+        let counts: Vec<_> = shown.state.journal.lock().counts().collect();
+        let one = |((action, reason), count): (_, u64)| {
+            let (action, reason): (crate::control::Action, crate::control::Reason) = (action, reason);
+            let labels = labels(shown, &[("action", action.name()), ("reason", reason.name())]);
+            number(MetricType::COUNTER, labels, count as f64)
+        };
+        counts.into_iter().map(one).collect::<Vec<_>>()
+    };
+    let metrics = shown.iter().flat_map(of).collect();
+    family(("tidegate_decisions_total", "Entries in the journal."), MetricType::COUNTER, metrics)
+}
+
+fn budget(shown: &[Shown]) -> Vec<MetricFamily> {
+    let Some(budget) = shown.iter().find_map(|shown| shown.state.budget.as_ref()) else { return Vec::new() };
+    let gauge = |name, help, of: fn(&Budget) -> u64| {
+        family((name, help), MetricType::GAUGE, vec![number(MetricType::GAUGE, Vec::new(), of(budget) as f64)])
+    };
+    vec![
+        gauge("tidegate_budget_bytes", "Memory that all controlled channels share.", Budget::bytes),
+        gauge("tidegate_budget_used_bytes", "What they have of it, or have asked for.", Budget::used),
+    ]
+}
+
+fn about() -> MetricFamily {
+    let label = pair("version", env!("CARGO_PKG_VERSION"));
+    let metric = number(MetricType::GAUGE, vec![label], 1.0);
+    family(("tidegate_build_info", "Always 1; the version is its label."), MetricType::GAUGE, vec![metric])
+}
+
+fn family((name, help): (&str, &str), kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.into());
+    family.set_help(help.into());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
+
+fn number(kind: MetricType, labels: Vec<LabelPair>, value: f64) -> Metric {
+    let mut metric = Metric::from_label(labels);
+    if kind == MetricType::COUNTER {
+        let mut counter = Counter::default();
+        counter.set_value(value);
+        metric.set_counter(counter);
+    } else {
+        let mut gauge = Gauge::default();
+        gauge.set_value(value);
+        metric.set_gauge(gauge);
+    }
+    metric
+}
+
+fn labels(shown: &Shown, more: &[(&str, &str)]) -> Vec<LabelPair> {
+    let channel = pair("channel", &shown.state.name);
+    std::iter::once(channel).chain(more.iter().map(|(name, value)| pair(name, value))).collect()
+}
+
+fn pair(name: &str, value: &str) -> LabelPair {
+    let mut pair = LabelPair::default();
+    pair.set_name(name.into());
+    pair.set_value(value.into());
+    pair
+}

@@ -1,0 +1,180 @@
+//! What an endpoint shows.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::channel::{Channel, ChannelView};
+use crate::control::{ControllerState, Decision};
+use crate::inspect::channels::Channels;
+
+/// Channels that were let go and are shown still.
+const GONE_MAX: usize = 64;
+/// How long those are.
+const GONE_SHOWN: Duration = Duration::from_secs(600);
+/// Decisions of controllers elsewhere that are kept.
+const ELSEWHERE_MAX: usize = 4096;
+
+/// The channels that an endpoint shows, which may change while it does. Clones are handles on the same.
+#[derive(Debug, Clone, Default)]
+pub struct Registry {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    entries: BTreeMap<String, Entry>,
+    elsewhere: VecDeque<Noted>,
+    notes: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    state: Arc<ControllerState>,
+    found: Found,
+}
+
+#[derive(Debug)]
+enum Found {
+    Here(Channel),
+    Gone { last: Box<ChannelView>, since: Instant },
+}
+
+/// A decision of a controller elsewhere, and the number of the note that told the most of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Noted {
+    pub(crate) note: u64,
+    pub(crate) decision: Decision,
+}
+
+/// A channel as it is shown.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) state: Arc<ControllerState>,
+    pub(crate) view: ChannelView,
+    pub(crate) presence: Presence,
+}
+
+/// Who is at a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Presence {
+    /// An endpoint of a living process.
+    Live,
+    /// Nobody.
+    Idle,
+    /// It was let go.
+    Gone,
+}
+
+impl Registry {
+    /// Shows `channel` and what its controller sees and does, by the name that the controller has for it. Holds the channel
+    /// until [`Registry::let_go`].
+    pub fn add(&self, channel: &Channel, state: Arc<ControllerState>) {
+        let entry = Entry { found: Found::Here(channel.clone()), state };
+        self.inner.lock().entries.insert(entry.state.name.clone(), entry);
+    }
+
+    /// Holds the channel no more. Its last numbers are shown for ten minutes.
+    pub fn let_go(&self, name: &str) {
+        let mut inner = self.inner.lock();
+        let Some(entry) = inner.entries.get_mut(name) else { return };
+        let Found::Here(channel) = &entry.found else { return };
+        let gone = Found::Gone { last: Box::new(channel.view()), since: Instant::now() };
+        let held = std::mem::replace(&mut entry.found, gone);
+        let mut gone: Vec<(Instant, String)> =
+            inner.entries.iter().filter_map(|(name, e)| Some((e.gone_since()?, name.clone()))).collect();
+        gone.sort();
+        let too_many = gone.len().saturating_sub(GONE_MAX);
+        for (at, (since, name)) in gone.into_iter().enumerate() {
+            if at < too_many || since.elapsed() > GONE_SHOWN {
+                inner.entries.remove(&name);
+            }
+        }
+        drop(inner);
+        // The last handle unmaps the segment, which takes a while.
+        drop(held);
+    }
+
+    /// Enters a decision of a controller in another process, or tells more of one that was entered.
+    pub fn note(&self, decision: Decision) {
+        let mut inner = self.inner.lock();
+        inner.notes += 1;
+        let noted = Noted { note: inner.notes, decision };
+        let is_same = |other: &Noted| {
+            let identity = |noted: &Noted| (noted.decision.id, noted.decision.at_ns);
+            identity(other) == identity(&noted) && other.decision.channel == noted.decision.channel
+        };
+        if let Some(at) = inner.elsewhere.iter().rposition(is_same) {
+            inner.elsewhere[at] = noted;
+            return;
+        }
+        if inner.elsewhere.len() == ELSEWHERE_MAX {
+            inner.elsewhere.pop_front();
+        }
+        inner.elsewhere.push_back(noted);
+    }
+
+    /// Every channel as it is now, in numbers.
+    pub fn channels(&self) -> Channels {
+        Channels::of(&self.look())
+    }
+
+    /// Calls `look` with the decisions of controllers elsewhere, oldest first.
+    pub(crate) fn elsewhere<R>(&self, look: impl FnOnce(&VecDeque<Noted>) -> R) -> R {
+        look(&self.inner.lock().elsewhere)
+    }
+
+    /// Controllers in order of their channels' names.
+    pub(crate) fn states(&self) -> Vec<Arc<ControllerState>> {
+        self.inner.lock().entries.values().map(|entry| Arc::clone(&entry.state)).collect()
+    }
+
+    /// The controller of the channel of that name.
+    pub(crate) fn state(&self, name: &str) -> Option<Arc<ControllerState>> {
+        self.inner.lock().entries.get(name).map(|entry| Arc::clone(&entry.state))
+    }
+
+    /// Every channel, as it is now.
+    pub(crate) fn look(&self) -> Vec<Shown> {
+        let found: Vec<(Arc<ControllerState>, Result<Channel, ChannelView>)> = {
+            let inner = self.inner.lock();
+            let now = |entry: &Entry| match &entry.found {
+                Found::Here(channel) => Ok(channel.clone()),
+                Found::Gone { last, .. } => Err(last.as_ref().clone()),
+            };
+            inner.entries.values().map(|entry| (Arc::clone(&entry.state), now(entry))).collect()
+        };
+        let look = |(state, found)| match found {
+            Ok(channel) => Shown { state, view: Channel::view(&channel), presence: presence(&channel) },
+            Err(view) => Shown { state, view, presence: Presence::Gone },
+        };
+        found.into_iter().map(look).collect()
+    }
+}
+
+impl Presence {
+    /// Its name in JSON and on the page.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Idle => "idle",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+fn presence(channel: &Channel) -> Presence {
+    if channel.is_attended() { Presence::Live } else { Presence::Idle }
+}
+
+impl Entry {
+    fn gone_since(&self) -> Option<Instant> {
+        match self.found {
+            Found::Here(_) => None,
+            Found::Gone { since, .. } => Some(since),
+        }
+    }
+}
