@@ -3,7 +3,12 @@
 use std::fs;
 use std::process::Command;
 
+use anyhow::Context;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
+
+/// Files a channel takes, at most.
+const FILES_A_CHANNEL: u64 = 4;
 
 /// The machine and the code that a report is about.
 #[derive(Debug, Clone, Serialize)]
@@ -28,6 +33,20 @@ impl Machine {
             commit: commit().unwrap_or_else(unknown),
         }
     }
+}
+
+/// Lets this process have so many channels open at once.
+///
+/// # Errors
+/// The limit of open files cannot be raised that far.
+pub fn allow_channels(channels: u32) -> anyhow::Result<()> {
+    let files = u64::from(channels) * FILES_A_CHANNEL;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < files) {
+        let current = limit.maximum.map_or(files, |most| most.min(files));
+        setrlimit(Resource::Nofile, Rlimit { current: Some(current), ..limit }).context("too few files may be open")?;
+    }
+    Ok(())
 }
 
 fn unknown() -> String {

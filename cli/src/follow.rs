@@ -79,7 +79,7 @@ mod tests {
         let path = directory.path().join("journal.jsonl");
         let mut file = File::create(&path).unwrap();
         let mut follower = Follower::open(&path).unwrap();
-        let mut seen = |follower: &mut Follower| {
+        let seen = |follower: &mut Follower| {
             let mut ids = Vec::new();
             follower.look(|decision| ids.push(decision.id)).unwrap();
             ids

@@ -52,7 +52,10 @@ pub(crate) fn run(command: &Inspect) -> Result<(), Failure> {
     }
     let mut table = table::plain(&[]);
     let waits = |waits: &tidegate::inspect::WaitRow| {
-        format!("{} waits of {:.3} s together, {} sleeps, {} waiting", waits.waits, waits.seconds, waits.parks, waits.waiting)
+        format!(
+            "{} waits of {:.3} s together, {} sleeps, {} waiting",
+            waits.waits, waits.seconds, waits.parks, waits.waiting
+        )
     };
     let rows = [
         ("channel", format!("{}, {}", row.name, row.state.name())),

@@ -110,8 +110,7 @@ fn interrupts(command: &Command) -> Result<Arc<AtomicBool>, Failure> {
     if matches!(
         command,
         Command::Demo(_) | Command::Record(_) | Command::Control(_) | Command::Serve(_) | Command::Top(_)
-    )
-        || matches!(command, Command::Replay(r) if r.is_live())
+    ) || matches!(command, Command::Replay(r) if r.is_live())
     {
         for signal in SIGNALS {
             signal_hook::flag::register(signal, Arc::clone(&interrupted)).map_err(failed)?;

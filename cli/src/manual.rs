@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 
 use crate::Cli;
@@ -22,14 +22,23 @@ pub(crate) struct Man {
     directory: PathBuf,
 }
 
+/// The command without the parts that are for itself alone.
+fn visible() -> Command {
+    let all = Cli::command();
+    let mut visible = Command::new("tidegate").version(env!("CARGO_PKG_VERSION")).disable_help_subcommand(true);
+    if let Some(about) = all.get_about() {
+        visible = visible.about(about.clone());
+    }
+    visible.subcommands(all.get_subcommands().filter(|command| !command.is_hide_set()).cloned())
+}
+
 pub(crate) fn print_completions(command: &Completions) -> Result<(), Failure> {
-    clap_complete::generate(command.shell, &mut Cli::command(), "tidegate", &mut std::io::stdout());
+    clap_complete::generate(command.shell, &mut visible(), "tidegate", &mut std::io::stdout());
     Ok(())
 }
 
 pub(crate) fn write_pages(command: &Man) -> Result<(), Failure> {
     let directory = &command.directory;
-    let written = std::fs::create_dir_all(directory)
-        .and_then(|()| clap_mangen::generate_to(Cli::command().disable_help_subcommand(true), directory));
+    let written = std::fs::create_dir_all(directory).and_then(|()| clap_mangen::generate_to(visible(), directory));
     written.map_err(|error| Failure::io("write the manual to", directory, &error))
 }

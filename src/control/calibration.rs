@@ -1,5 +1,6 @@
 //! How forecasts compare with what then came, in windows that do not overlap.
 
+use crate::control::forecaster::{ForecastSource, Prediction};
 use crate::model::TICK_NS;
 
 /// Bins of what came as a part of what was forecast: tenths, and one for more than was forecast.
@@ -17,6 +18,8 @@ pub struct Calibration {
     pub realised: [u64; REALISED_BINS],
     /// The quantile that is forecast.
     pub tau: f64,
+    /// Forecasts by where they came from, in the order of [`ForecastSource::ALL`].
+    pub forecasts: [u64; ForecastSource::ALL.len()],
     open: Option<Window>,
 }
 
@@ -40,8 +43,11 @@ impl Calibration {
         &mut self,
         at_ns: u64,
         (peak_bytes, arrived_bytes): (u64, u64),
-        forecast: Option<(f64, u32)>,
+        forecast: Option<(Prediction, u32)>,
     ) {
+        if let Some((prediction, _)) = forecast {
+            self.forecasts[prediction.source as usize] += 1;
+        }
         if let Some(window) = &mut self.open {
             window.peak_bytes = window.peak_bytes.max(peak_bytes);
             window.has_traffic |= arrived_bytes > 0;
@@ -52,9 +58,9 @@ impl Calibration {
         if let Some(window) = self.open.take().filter(|window| window.has_traffic) {
             self.judge(&window);
         }
-        self.open = forecast.map(|(forecast_bytes, horizon_ticks)| Window {
+        self.open = forecast.map(|(prediction, horizon_ticks)| Window {
             until_ns: at_ns + u64::from(horizon_ticks) * TICK_NS,
-            forecast_bytes,
+            forecast_bytes: prediction.peak_backlog_bytes,
             peak_bytes: 0,
             has_traffic: false,
         });
@@ -78,16 +84,21 @@ mod tests {
     fn a_window_is_judged_once_by_its_peak() {
         let mut calibration = Calibration::default();
         let tick = |n: u64| n * TICK_NS;
-        calibration.observe(tick(1), (0, 10), Some((100.0, 4)));
-        calibration.observe(tick(3), (25, 10), Some((7.0, 4)));
+        let of = |peak_backlog_bytes| {
+            let source = ForecastSource::Drifted;
+            Some((Prediction { peak_backlog_bytes, source, clipped: 0, service_bytes: 1.0 }, 4))
+        };
+        calibration.observe(tick(1), (0, 10), of(100.0));
+        calibration.observe(tick(3), (25, 10), of(7.0));
         assert_eq!(calibration.judged, 0, "its horizon has not passed");
-        calibration.observe(tick(5), (10, 10), Some((100.0, 4)));
+        calibration.observe(tick(5), (10, 10), of(100.0));
         assert_eq!((calibration.judged, calibration.within, calibration.realised[2]), (1, 1, 1));
-        calibration.observe(tick(9), (101, 10), Some((0.0, 4)));
+        calibration.observe(tick(9), (101, 10), of(0.0));
         assert_eq!((calibration.judged, calibration.within, calibration.realised[10]), (2, 1, 1));
-        calibration.observe(tick(13), (0, 10), Some((5.0, 4)));
+        calibration.observe(tick(13), (0, 10), of(5.0));
         assert_eq!((calibration.within, calibration.realised[0]), (2, 1), "nothing of nothing is within");
         calibration.observe(tick(17), (0, 0), None);
         assert_eq!(calibration.judged, 3, "without traffic nothing is judged");
+        assert_eq!(calibration.forecasts, [0, 0, 0, 5]);
     }
 }

@@ -315,7 +315,7 @@ impl<P: Plant> ControlAgent<P> {
         let forecast_bytes = self.prediction.map_or(0, |p| p.peak_backlog_bytes as u64);
         self.meters.record(sample, &self.plant.wait_times(), forecast_bytes);
         self.state.history.lock().push(HistoryPoint::of(sample, forecast_bytes));
-        let forecast = self.prediction.map(|p| (p.peak_backlog_bytes, self.forecaster.horizon_ticks()));
+        let forecast = self.prediction.map(|p| (p, self.forecaster.horizon_ticks()));
         let came = (sample.backlog_bytes_most, sample.arrived_bytes);
         self.state.calibration.lock().observe(sample.at_ns, came, forecast);
     }

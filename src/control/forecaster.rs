@@ -28,6 +28,21 @@ pub enum ForecastSource {
     Drifted,
 }
 
+impl ForecastSource {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Model, Self::Heuristic, Self::OutOfDistribution, Self::Drifted];
+
+    /// Its name in the journal and the metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Heuristic => "heuristic",
+            Self::OutOfDistribution => "out_of_distribution",
+            Self::Drifted => "drifted",
+        }
+    }
+}
+
 /// A forecast for a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {

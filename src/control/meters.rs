@@ -1,6 +1,8 @@
 //! What the controller tells the `metrics` facade. Without a recorder installed it goes nowhere.
 
-use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 use crate::control::reasons::{Action, Reason};
 use crate::telemetry::{Sample, WaitTimes};
@@ -28,8 +30,10 @@ impl std::fmt::Debug for Meters {
 
 impl Meters {
     pub(crate) fn new(channel: &str) -> Self {
+        describe();
         let count = |name: &'static str| counter!(name, "channel" => channel.to_owned());
-        let waits = |role: &'static str| histogram!("tidegate_wait_seconds", "channel" => channel.to_owned(), "role" => role);
+        let waits =
+            |role: &'static str| histogram!("tidegate_wait_seconds", "channel" => channel.to_owned(), "role" => role);
         let level = |name: &'static str| gauge!(name, "channel" => channel.to_owned());
         Self {
             channel: channel.into(),
@@ -76,6 +80,32 @@ impl Meters {
         )
         .increment(1);
     }
+}
+
+/// Tells the recorder what each is, and in which unit.
+fn describe() {
+    let counters = [
+        ("tidegate_sent_messages_total", Unit::Count, "Messages committed."),
+        ("tidegate_received_messages_total", Unit::Count, "Messages released, or taken by one of several receivers."),
+        ("tidegate_sent_bytes_total", Unit::Bytes, "Ring bytes committed: headers, payload and padding."),
+        ("tidegate_stalls_total", Unit::Count, "Waits of senders for room that outlasted a first burst of polls."),
+        ("tidegate_rejected_total", Unit::Count, "Sends refused for want of room."),
+        ("tidegate_parks_total", Unit::Count, "Sleeps of senders and receivers."),
+        ("tidegate_decisions_total", Unit::Count, "Entries in the journal."),
+    ];
+    counters.into_iter().for_each(|(name, unit, what)| describe_counter!(name, unit, what));
+    let gauges = [
+        ("tidegate_backlog_bytes", Unit::Bytes, "Ring bytes committed and not released."),
+        ("tidegate_capacity_bytes", Unit::Bytes, "Bytes of the rings that attached senders write to."),
+        ("tidegate_forecast_bytes", Unit::Bytes, "Forecast of the largest backlog within the horizon."),
+        ("tidegate_model_in_charge", Unit::Count, "1 while a model forecasts, 0 while a rule of thumb does."),
+    ];
+    gauges.into_iter().for_each(|(name, unit, what)| describe_gauge!(name, unit, what));
+    describe_histogram!(
+        "tidegate_wait_seconds",
+        Unit::Seconds,
+        "Waits that outlasted a first burst of polls: of senders for room, of receivers for messages."
+    );
 }
 
 /// The middle of the waits that are counted in a bucket: from 2^(b - 1) to 2^b ns.

@@ -133,11 +133,9 @@ impl ChannelRow {
         let journal = state.journal.lock();
         let (decisions, forecast) = (journal.entered(), journal.forecasting().forecast.clone());
         drop(journal);
-        let sum = |count: fn(&crate::channel::LaneView) -> u64| {
-            view.lanes.iter().map(count).fold(0, u64::saturating_add)
-        };
-        let is_gone = *presence == Presence::Gone;
-        let rows = |pids: Vec<u32>| pids.into_iter().filter(|_| !is_gone).map(EndpointRow::of).collect();
+        let sum =
+            |count: fn(&crate::channel::LaneView) -> u64| view.lanes.iter().map(count).fold(0, u64::saturating_add);
+        let rows = |pids: Vec<u32>| pids.into_iter().map(EndpointRow::of).collect();
         Self {
             name: state.name.clone(),
             state: *presence,

@@ -104,9 +104,8 @@ fn at(registry: &Registry, place: &Place) -> Option<Decision> {
 }
 
 fn elsewhere(registry: &Registry, channel: &str, is_it: impl Fn(&&Decision) -> bool) -> Option<Decision> {
-    registry.elsewhere(|noted| {
-        noted.iter().rev().map(|n| &n.decision).find(|d| d.channel == channel && is_it(d)).cloned()
-    })
+    registry
+        .elsewhere(|noted| noted.iter().rev().map(|n| &n.decision).find(|d| d.channel == channel && is_it(d)).cloned())
 }
 
 impl Filter {

@@ -7,7 +7,7 @@ use prometheus::{Encoder, TextEncoder};
 
 use crate::WaitStrategy;
 use crate::channel::{LaneView, WaitView};
-use crate::control::Budget;
+use crate::control::{Action, Budget, ForecastSource, Reason};
 use crate::inspect::registry::{Presence, Shown};
 
 /// A number that a channel has.
@@ -54,10 +54,14 @@ const FIGURES: [Figure; 15] = [
     gauge("tidegate_capacity_bytes", "Bytes of the rings that attached senders write to.", |s| {
         s.view.ring_bytes() as f64
     }),
-    gauge("tidegate_forecast_bytes", "Forecast of the largest backlog within the horizon; 0 while there is none.", |s| {
-        let history = s.state.history.lock();
-        history.newest().map_or(0.0, |point| point.forecast_bytes as f64)
-    }),
+    gauge(
+        "tidegate_forecast_bytes",
+        "Forecast of the largest backlog within the horizon; 0 while there is none.",
+        |s| {
+            let history = s.state.history.lock();
+            history.newest().map_or(0.0, |point| point.forecast_bytes as f64)
+        },
+    ),
     gauge("tidegate_spin_seconds", "How long endpoints spin before they sleep; +Inf if they never do.", |s| {
         spin_seconds(s.view.strategy)
     }),
@@ -91,6 +95,7 @@ pub(crate) fn render(shown: &[Shown]) -> String {
         .collect();
     families.extend(by_role(shown));
     families.push(decisions(shown));
+    families.push(forecasts(shown));
     families.extend(budget(shown));
     families.push(about());
     // A family without members is no family to the encoder.
@@ -102,43 +107,48 @@ pub(crate) fn render(shown: &[Shown]) -> String {
     }
 }
 
+/// Those who send on a channel, or those who receive.
+struct Side<'a> {
+    shown: &'a Shown,
+    role: &'static str,
+    waits: WaitView,
+    endpoints: usize,
+}
+
+impl<'a> Side<'a> {
+    fn both(shown: &'a Shown) -> [Self; 2] {
+        let view = &shown.view;
+        let senders = view.lanes.iter().filter(|lane| lane.sender_pid.is_some()).count();
+        let (receivers, waits) = (view.receiver_pids.len(), view.receiver_waits.clone());
+        [
+            Self { shown, role: "sender", waits: view.sender_waits(), endpoints: senders },
+            Self { shown, role: "receiver", waits, endpoints: receivers },
+        ]
+    }
+
+    fn labels(&self) -> Vec<LabelPair> {
+        labels(self.shown, &[("role", self.role)])
+    }
+}
+
 /// What senders and receivers have each.
 fn by_role(shown: &[Shown]) -> Vec<MetricFamily> {
-    let with_roles: Vec<(&Shown, [(&'static str, WaitView, usize); 2])> = shown
-        .iter()
-        .map(|shown| {
-            let senders = shown.view.lanes.iter().filter(|lane| lane.sender_pid.is_some()).count();
-            let receivers = shown.view.receiver_pids.len();
-            let waits = [shown.view.sender_waits(), shown.view.receiver_waits.clone()];
-            let [sender, receiver] = waits;
-            (shown, [("sender", sender, senders), ("receiver", receiver, receivers)])
-        })
-        .collect();
-    let metrics = |of: &dyn Fn(Vec<LabelPair>, &WaitView, usize) -> Metric| {
-        let roles = |(shown, roles): &(&Shown, [(&'static str, WaitView, usize); 2])| {
-            roles.each_ref().map(|(role, waits, count)| of(labels(shown, &[("role", role)]), waits, *count))
-        };
-        with_roles.iter().flat_map(roles).collect::<Vec<Metric>>()
+    let sides: Vec<Side<'_>> = shown.iter().flat_map(Side::both).collect();
+    let numbers = |name, help, kind, of: fn(&Side<'_>) -> f64| {
+        let metrics = sides.iter().map(|side| number(kind, side.labels(), of(side)));
+        family((name, help), kind, metrics.collect())
     };
     let (count, level) = (MetricType::COUNTER, MetricType::GAUGE);
+    let waiting = "Endpoints that wait now, for longer than a first burst of polls.";
+    let waits = "Waits that outlasted a first burst of polls: of senders for room, of receivers for messages. The sum counts those \
+                 that go on, too.";
+    let histograms = sides.iter().map(|side| histogram(side.labels(), &side.waits));
     vec![
-        family(("tidegate_endpoints", "Attached endpoints."), level, metrics(&|l, _, n| number(level, l, n as f64))),
-        family(
-            ("tidegate_waiting_endpoints", "Endpoints that wait now, for longer than a first burst of polls."),
-            level,
-            metrics(&|l, waits, _| number(level, l, waits.waiting.into())),
-        ),
-        family(("tidegate_parks_total", "Sleeps."), count, metrics(&|l, w, _| number(count, l, w.parks as f64))),
-        family(
-            ("tidegate_wakes_total", "Wakes through the kernel."),
-            count,
-            metrics(&|l, w, _| number(count, l, w.wakes as f64)),
-        ),
-        family(
-            ("tidegate_wait_seconds", "Waits that outlasted a first burst of polls: of senders for room, of receivers for messages."),
-            MetricType::HISTOGRAM,
-            metrics(&|l, waits, _| histogram(l, waits)),
-        ),
+        numbers("tidegate_endpoints", "Attached endpoints.", level, |side| side.endpoints as f64),
+        numbers("tidegate_waiting_endpoints", waiting, level, |side| side.waits.waiting.into()),
+        numbers("tidegate_parks_total", "Sleeps.", count, |side| side.waits.parks as f64),
+        numbers("tidegate_wakes_total", "Wakes through the kernel.", count, |side| side.waits.wakes as f64),
+        family(("tidegate_wait_seconds", waits), MetricType::HISTOGRAM, histograms.collect()),
     ]
 }
 
@@ -167,8 +177,7 @@ fn histogram(labels: Vec<LabelPair>, waits: &WaitView) -> Metric {
 fn decisions(shown: &[Shown]) -> MetricFamily {
     let of = |shown: &Shown| {
         let counts: Vec<_> = shown.state.journal.lock().counts().collect();
-        let one = |((action, reason), count): (_, u64)| {
-            let (action, reason): (crate::control::Action, crate::control::Reason) = (action, reason);
+        let one = |((action, reason), count): ((Action, Reason), u64)| {
             let labels = labels(shown, &[("action", action.name()), ("reason", reason.name())]);
             number(MetricType::COUNTER, labels, count as f64)
         };
@@ -176,6 +185,22 @@ fn decisions(shown: &[Shown]) -> MetricFamily {
     };
     let metrics = shown.iter().flat_map(of).collect();
     family(("tidegate_decisions_total", "Entries in the journal."), MetricType::COUNTER, metrics)
+}
+
+fn forecasts(shown: &[Shown]) -> MetricFamily {
+    let of = |shown: &Shown| {
+        let counts = shown.state.calibration.lock().forecasts;
+        ForecastSource::ALL
+            .into_iter()
+            .zip(counts)
+            .map(|(source, count)| {
+                number(MetricType::COUNTER, labels(shown, &[("reason", source.name())]), count as f64)
+            })
+            .collect::<Vec<_>>()
+    };
+    let metrics = shown.iter().flat_map(of).collect();
+    let help = "Forecasts, by what made them and why.";
+    family(("tidegate_forecasts_total", help), MetricType::COUNTER, metrics)
 }
 
 fn budget(shown: &[Shown]) -> Vec<MetricFamily> {

@@ -36,7 +36,7 @@ struct Entry {
     found: Found,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Found {
     Here(Channel),
     Gone { last: Box<ChannelView>, since: Instant },
@@ -82,17 +82,9 @@ impl Registry {
         let mut inner = self.inner.lock();
         let Some(entry) = inner.entries.get_mut(name) else { return };
         let Found::Here(channel) = &entry.found else { return };
-        let gone = Found::Gone { last: Box::new(channel.view()), since: Instant::now() };
+        let gone = Found::Gone { last: Box::new(without_endpoints(channel.view())), since: Instant::now() };
         let held = std::mem::replace(&mut entry.found, gone);
-        let mut gone: Vec<(Instant, String)> =
-            inner.entries.iter().filter_map(|(name, e)| Some((e.gone_since()?, name.clone()))).collect();
-        gone.sort();
-        let too_many = gone.len().saturating_sub(GONE_MAX);
-        for (at, (since, name)) in gone.into_iter().enumerate() {
-            if at < too_many || since.elapsed() > GONE_SHOWN {
-                inner.entries.remove(&name);
-            }
-        }
+        inner.forget_old();
         drop(inner);
         // The last handle unmaps the segment, which takes a while.
         drop(held);
@@ -139,17 +131,13 @@ impl Registry {
 
     /// Every channel, as it is now.
     pub(crate) fn look(&self) -> Vec<Shown> {
-        let found: Vec<(Arc<ControllerState>, Result<Channel, ChannelView>)> = {
-            let inner = self.inner.lock();
-            let now = |entry: &Entry| match &entry.found {
-                Found::Here(channel) => Ok(channel.clone()),
-                Found::Gone { last, .. } => Err(last.as_ref().clone()),
-            };
-            inner.entries.values().map(|entry| (Arc::clone(&entry.state), now(entry))).collect()
-        };
+        let mut inner = self.inner.lock();
+        inner.forget_old();
+        let found: Vec<_> = inner.entries.values().map(|e| (Arc::clone(&e.state), e.found.clone())).collect();
+        drop(inner);
         let look = |(state, found)| match found {
-            Ok(channel) => Shown { state, view: Channel::view(&channel), presence: presence(&channel) },
-            Err(view) => Shown { state, view, presence: Presence::Gone },
+            Found::Here(channel) => Shown { state, view: Channel::view(&channel), presence: presence(&channel) },
+            Found::Gone { last, .. } => Shown { state, view: *last, presence: Presence::Gone },
         };
         found.into_iter().map(look).collect()
     }
@@ -168,6 +156,32 @@ impl Presence {
 
 fn presence(channel: &Channel) -> Presence {
     if channel.is_attended() { Presence::Live } else { Presence::Idle }
+}
+
+/// What was seen last, of which nobody is there any more.
+fn without_endpoints(mut view: ChannelView) -> ChannelView {
+    view.receiver_pids.clear();
+    view.receiver_waits.waiting = 0;
+    for lane in &mut view.lanes {
+        lane.sender_pid = None;
+        lane.sender_waits.waiting = 0;
+    }
+    view
+}
+
+impl Inner {
+    /// Forgets channels that went long ago, and the oldest of too many.
+    fn forget_old(&mut self) {
+        let mut gone: Vec<(Instant, String)> =
+            self.entries.iter().filter_map(|(name, e)| Some((e.gone_since()?, name.clone()))).collect();
+        gone.sort();
+        let too_many = gone.len().saturating_sub(GONE_MAX);
+        for (at, (since, name)) in gone.into_iter().enumerate() {
+            if at < too_many || since.elapsed() > GONE_SHOWN {
+                self.entries.remove(&name);
+            }
+        }
+    }
 }
 
 impl Entry {

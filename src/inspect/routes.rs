@@ -127,9 +127,7 @@ async fn listed(State(served): State<Served>, Asked(filter): Asked<Filter>) -> R
 async fn explain(State(served): State<Served>, Asked(which): Asked<Which>) -> Response {
     match decisions::tell(&served.registry, &which) {
         Some(told) => axum::Json(told).into_response(),
-        None => {
-            wrong(StatusCode::NOT_FOUND, &format!("no decision {} of `{}` is kept here", which.id, which.channel))
-        }
+        None => wrong(StatusCode::NOT_FOUND, &format!("no decision {} of `{}` is kept here", which.id, which.channel)),
     }
 }
 

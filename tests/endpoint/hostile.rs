@@ -77,8 +77,13 @@ fn a_head_that_is_too_long_is_refused() {
 #[test]
 fn rubbish_is_refused() {
     let mut served = Served::new("orders");
-    let rubbish: [&[u8]; 5] =
-        [b"\0\0\0\0", b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\nHost"];
+    let rubbish: [&[u8]; 5] = [
+        b"\0\0\0\0",
+        b"GET\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost",
+    ];
     for bytes in rubbish {
         let mut stream = served.connect();
         stream.write_all(bytes).unwrap();

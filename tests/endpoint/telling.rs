@@ -119,7 +119,10 @@ fn a_channel_that_was_let_go_is_shown_with_its_last_numbers() {
     served.registry.let_go("orders");
     served.registry.let_go("never met");
     let channels = served.get("/channels").json();
-    assert_eq!((&channels["channels"][0]["state"], &channels["channels"][0]["sent_messages"]), (&"gone".into(), &1.into()));
+    assert_eq!(
+        (&channels["channels"][0]["state"], &channels["channels"][0]["sent_messages"]),
+        (&"gone".into(), &1.into())
+    );
     assert!(served.get("/metrics").body.contains("tidegate_attended{channel=\"orders\"} 0"));
 }
 

@@ -3,9 +3,12 @@
 
 mod paths;
 mod trials;
+mod watched;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
+
+use watched::{page, prometheus, terminal};
 
 const USAGE: &str = "\
 usage: cargo xtask test
@@ -14,6 +17,9 @@ usage: cargo xtask test
        cargo xtask soak [SECONDS]       kills and stops eight processes at random (default: 600)
        cargo xtask sanitize [FILTER]    hostile memory under AddressSanitizer (needs a nightly toolchain)
        cargo xtask fuzz TARGET [SECONDS]  open_segment, receive, read_trace or read_model (default: 60; needs cargo-fuzz)
+       cargo xtask test-page [DIRECTORY]  the page of a demo in a browser; pictures to DIRECTORY (default: target/page)
+       cargo xtask test-prometheus      the metrics of a demo as Prometheus sees them, and what ops/ makes of them
+       cargo xtask test-top [--update]  `tidegate top` beside a demo, in tmux
        cargo xtask paths [--update]     counts the instructions of sending and receiving (needs valgrind)
 
 benchmarks (NAME --help tells their arguments):
@@ -22,13 +28,17 @@ benchmarks (NAME --help tells their arguments):
   peers  Tidegate beside other channels, as ratios to Tidegate
   forecast  the forecast of one channel for one tick: time and allocations
   gauntlet  Tidegate with no knob touched beside every static configuration, on workloads that change
-  budget  a thousand channels that share one memory budget, beside an equal split of it";
+  budget  a thousand channels that share one memory budget, beside an equal split of it
+  scrape  a scrape of a thousand channels, and what senders notice of it";
 
 /// What a step needs and not every machine has.
 struct Tool {
     name: &'static str,
     is_there: fn() -> bool,
 }
+
+/// Those that not every machine can have.
+const MAY_BE_MISSING: [&str; 2] = ["nightly toolchain", "C++ compiler"];
 
 /// A part of `cargo xtask test`.
 struct Step {
@@ -61,12 +71,29 @@ const STEPS: &[Step] = &[
         run: trials::check_fuzzers,
     },
     Step {
+        name: "the page in a browser: cargo xtask test-page",
+        needs: Some(Tool { name: "node, npm and chromium", is_there: page::can_browse }),
+        run: || watched::code(page::check(Path::new(PICTURES))),
+    },
+    Step {
+        name: "the metrics in Prometheus: cargo xtask test-prometheus",
+        needs: Some(Tool { name: "prometheus with promtool", is_there: prometheus::can_scrape }),
+        run: || watched::code(prometheus::check()),
+    },
+    Step {
+        name: "the terminal: cargo xtask test-top",
+        needs: Some(Tool { name: "tmux", is_there: terminal::has_terminal }),
+        run: || watched::code(terminal::check(false)),
+    },
+    Step {
         name: "instructions of sending and receiving: cargo xtask paths",
         needs: Some(Tool { name: "valgrind", is_there: paths::can_count }),
         run: || check_paths(false),
     },
 ];
 
+/// Where pictures of the page go.
+const PICTURES: &str = "target/page";
 const LONG: &[&str] = &["test", "--release", "--package", "tidegate", "--test", "long"];
 const MODELS: &[&str] =
     &["test", "--release", "--package", "tidegate", "--test", "loom", "--target-dir", "target/loom"];
@@ -79,6 +106,7 @@ const BENCHES: &[(&str, &str)] = &[
     ("forecast", "benches/Cargo.toml"),
     ("gauntlet", "benches/gauntlet/Cargo.toml"),
     ("budget", "benches/Cargo.toml"),
+    ("scrape", "benches/Cargo.toml"),
 ];
 
 fn main() -> ExitCode {
@@ -88,6 +116,11 @@ fn main() -> ExitCode {
         ["test"] => test(),
         ["paths"] => check_paths(false).into(),
         ["paths", "--update"] => check_paths(true).into(),
+        ["test-page"] => watched::code(page::check(Path::new(PICTURES))).into(),
+        ["test-page", pictures] => watched::code(page::check(Path::new(pictures))).into(),
+        ["test-prometheus"] => watched::code(prometheus::check()).into(),
+        ["test-top"] => watched::code(terminal::check(false)).into(),
+        ["test-top", "--update"] => watched::code(terminal::check(true)).into(),
         ["crash-matrix", arguments @ ..] => trials::crash_matrix(arguments).into(),
         ["soak"] => trials::soak("600").into(),
         ["soak", seconds] => trials::soak(seconds).into(),
@@ -116,8 +149,14 @@ fn test() -> ExitCode {
             return code.into();
         }
     }
-    if std::env::var_os("CI").is_some() && !paths::can_count() {
-        eprintln!("valgrind is missing: it counts the instructions of sending and receiving");
+    let missing: Vec<&str> = STEPS
+        .iter()
+        .filter_map(|step| step.needs.as_ref())
+        .filter(|tool| !(tool.is_there)())
+        .map(|tool| tool.name)
+        .collect();
+    if std::env::var_os("CI").is_some() && missing.iter().any(|name| !MAY_BE_MISSING.contains(name)) {
+        eprintln!("missing: {}", missing.join(", "));
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS

@@ -6,20 +6,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Parser;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use tidegate::control::{Budget, Controller, ControllerOptions};
 use tidegate::{Channel, Receiver, Sender};
-use tidegate_benches::machine::Machine;
+use tidegate_benches::machine::{Machine, allow_channels};
 
 /// Bytes of a message.
 const MESSAGE: usize = 1000;
 /// Messages that a receiver takes in a tick.
 const TAKEN_IN_A_TICK: usize = 40;
 const TICK: Duration = Duration::from_millis(1);
-/// Files a channel takes, at most.
-const FILES_A_CHANNEL: u64 = 4;
 
 /// Compares a shared budget with an equal split
 #[derive(Debug, Parser)]
@@ -83,12 +80,7 @@ struct BudgetReport {
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let files = u64::from(options.channels) * FILES_A_CHANNEL;
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_some_and(|current| current < files) {
-        let current = limit.maximum.map_or(files, |most| most.min(files));
-        setrlimit(Resource::Nofile, Rlimit { current: Some(current), ..limit }).context("too few files may be open")?;
-    }
+    allow_channels(options.channels)?;
     let budget_bytes = u64::from(options.mebibytes) << 20;
     // The largest power of two that is no more than an equal share.
     let equal = 1 << (budget_bytes / u64::from(options.channels)).max(4096).ilog2();

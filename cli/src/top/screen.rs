@@ -48,8 +48,9 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, top: &Top) {
         Order::Rate => "rate",
         Order::Backlog => "backlog",
     };
+    let channels = if top.lines.len() == 1 { "channel" } else { "channels" };
     let text = format!(
-        "tidegate top   {} channels   {} msg/s   by {order}   q ends, s sorts, up and down choose",
+        "tidegate top   {} {channels}   {} msg/s   by {order}   q ends, s sorts, up and down choose",
         top.lines.len(),
         count(messages_s)
     );
@@ -118,4 +119,59 @@ fn draw_decisions(frame: &mut Frame<'_>, area: Rect, top: &Top) {
         .collect();
     let block = Block::new().title(Text::from("Decisions").style(Style::new().add_modifier(Modifier::UNDERLINED)));
     frame.render_widget(Paragraph::new(lines).block(block), area);
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+    use tidegate::Channel;
+    use tidegate::control::{ControlAgent, ControllerOptions};
+    use tidegate::inspect::Registry;
+
+    use super::*;
+    use crate::top::state::Key;
+
+    /// What is drawn of two channels, one of them full, and whether anything is coloured.
+    fn drawn(is_coloured: bool, width: u16) -> (String, bool) {
+        let registry = Registry::default();
+        let channels = ["empty", "full"].map(|name| {
+            let channel = Channel::options().ring_bytes(1 << 12).create_anonymous().unwrap();
+            let agent = ControlAgent::new(&channel, name, ControllerOptions::default());
+            registry.add(&channel, agent.state());
+            (channel, agent)
+        });
+        let mut sender = channels[1].0.sender().unwrap();
+        while sender.try_send(&[0; 100]).is_ok() {}
+        let mut top = Top::new(std::path::Path::new("/nowhere"), is_coloured);
+        top.take(registry.channels());
+        top.press(Key::Down);
+        top.decided(serde_json::from_str(include_str!("../../tests/decision.jsonl")).unwrap());
+        let mut terminal = Terminal::new(TestBackend::new(width, 20)).unwrap();
+        terminal.draw(|frame| draw(frame, &top)).unwrap();
+        let buffer = terminal.backend().buffer();
+        let colours = buffer.content().iter().any(|cell| cell.fg != Color::Reset || cell.bg != Color::Reset);
+        (terminal.backend().to_string(), colours)
+    }
+
+    #[test]
+    fn channels_and_decisions_are_on_the_screen() {
+        let (screen, is_coloured) = drawn(true, 120);
+        assert!(screen.contains("tidegate top   2 channels"));
+        assert!(screen.lines().any(|line| line.contains("full") && line.contains("4.0 KiB")), "{screen}");
+        assert!(screen.contains("full: messages a second"), "the chosen one's course: {screen}");
+        assert!(screen.contains("orders 1: "), "{screen}");
+        assert!(is_coloured);
+    }
+
+    #[test]
+    fn nothing_is_coloured_where_that_is_not_wanted() {
+        assert!(!drawn(false, 120).1);
+    }
+
+    #[test]
+    fn a_small_terminal_shows_what_fits() {
+        assert!(drawn(true, 40).0.contains("full"));
+        assert!(!drawn(true, 4).0.is_empty());
+    }
 }

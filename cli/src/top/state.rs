@@ -83,9 +83,8 @@ impl Top {
 
     /// Takes a decision in, or what came of it.
     pub(crate) fn decided(&mut self, decision: Decision) {
-        let is_same = |d: &&mut Decision| {
-            (d.id, d.at_ns) == (decision.id, decision.at_ns) && d.channel == decision.channel
-        };
+        let is_same =
+            |d: &&mut Decision| (d.id, d.at_ns) == (decision.id, decision.at_ns) && d.channel == decision.channel;
         if let Some(known) = self.decisions.iter_mut().find(is_same) {
             *known = decision;
             return;
