@@ -104,7 +104,7 @@ fn every_decision_gets_its_outcome() {
     let decision = journal.decisions().find(|d| d.action == Action::Grow).unwrap();
     let outcome = decision.outcome.as_ref().unwrap();
     assert!(outcome.peak_backlog_bytes > 0 && outcome.span_ns >= 32_000_000, "{outcome:?}");
-    assert!(decision.sentence.contains("16384"), "{}", decision.sentence);
+    assert!(decision.sentence.contains("from 16.0 KiB"), "{}", decision.sentence);
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn the_journal_file_tells_what_was_decided_and_what_came_of_it() {
     assert_eq!(of_action(&read), of_action(&kept));
     let grown = read.iter().find(|decision| decision.action == Action::Grow).unwrap();
     let explanation = grown.explanation();
-    for part in ["Grew the rings from 16384", "Seen:", "Predicted", "Weighed:", "Done in", "the backlog was seen"] {
+    for part in ["Grew the rings from 16.0 KiB", "Seen:", "Predicted", "Weighed:", "Done in", "the backlog was seen"] {
         assert!(explanation.contains(part), "{part}: {explanation}");
     }
     // A line that was cut is told, and spoils nothing of what comes behind it; nor does another run.
