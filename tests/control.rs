@@ -1,12 +1,15 @@
 //! The controller on a live channel, stepped by hand.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tidegate::channel::{Resize, ResizeError};
 use tidegate::control::{
-    Action, Blocker, Budget, ControlAgent, Controller, ControllerOptions, Decision, Fixed, ForecastModel, Mode, Plan,
-    Reason, read_journal,
+    Action, Blocker, Budget, ControlAgent, Controller, ControllerOptions, Decision, Fixed, ForecastModel, LivePlant,
+    Mode, Plan, Plant, Reason, read_journal,
 };
+use tidegate::telemetry::{Sample, WaitTimes};
 use tidegate::{Channel, Receiver, Sender, WaitStrategy};
 
 struct Bench {
@@ -252,4 +255,75 @@ fn one_thread_controls_all_channels_of_a_process_until_their_controllers_are_dro
         std::thread::sleep(Duration::from_millis(1));
     }
     assert_eq!(state.history.lock().looks(), before);
+}
+
+/// A channel of which every change is counted.
+struct Untouched {
+    plant: LivePlant,
+    changes: Arc<AtomicU64>,
+}
+
+impl Untouched {
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Plant for Untouched {
+    fn ring_bytes_bounds(&self) -> (u64, u64) {
+        self.plant.ring_bytes_bounds()
+    }
+    fn ring_bytes(&self) -> u64 {
+        self.plant.ring_bytes()
+    }
+    fn held_bytes(&self) -> u64 {
+        self.plant.held_bytes()
+    }
+    fn wait_strategy(&self) -> WaitStrategy {
+        self.plant.wait_strategy()
+    }
+    fn may_set(&mut self) -> bool {
+        self.changed();
+        true
+    }
+    fn sample(&mut self) -> Sample {
+        self.plant.sample()
+    }
+    fn wait_times(&self) -> WaitTimes {
+        self.plant.wait_times()
+    }
+    fn epochs(&self) -> u64 {
+        self.plant.epochs()
+    }
+    fn resize(&mut self, ring_bytes: u64) -> Result<Resize, ResizeError> {
+        self.changed();
+        self.plant.resize(ring_bytes)
+    }
+    fn set_wait_strategy(&mut self, strategy: WaitStrategy) {
+        self.changed();
+        self.plant.set_wait_strategy(strategy);
+    }
+    fn reclaim(&mut self) -> Result<(), ResizeError> {
+        self.changed();
+        self.plant.reclaim()
+    }
+}
+
+#[test]
+fn who_is_not_to_act_changes_nothing_of_a_channel() {
+    for mode in [Mode::Off, Mode::Shadow, Mode::Active] {
+        let channel = Channel::options().ring_bytes(1 << 14).create_anonymous().unwrap();
+        let (mut sender, mut receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
+        let changes = Arc::new(AtomicU64::new(0));
+        let plant = Untouched { plant: LivePlant::new(&channel), changes: Arc::clone(&changes) };
+        let options = ControllerOptions { mode, tick: Duration::from_millis(1), ..ControllerOptions::default() };
+        let mut agent = ControlAgent::of(plant, "untouched", options);
+        for _ in 0..100 {
+            while sender.try_send(&[0; 500]).is_ok() {}
+            std::thread::sleep(Duration::from_millis(1));
+            agent.step();
+            while receiver.try_recv().is_ok() {}
+        }
+        assert_eq!(changes.load(Ordering::Relaxed) > 0, mode == Mode::Active, "{mode:?}");
+    }
 }

@@ -47,6 +47,12 @@ fn imports(text: &str) -> Vec<(&str, &str)> {
     found
 }
 
+#[test]
+fn the_readme_shows_the_screen_that_was_taken() {
+    let [readme, screen] = ["README.md", "docs/top.txt"].map(|file| fs::read_to_string(root().join(file)).unwrap());
+    assert!(readme.contains(screen.trim_end()), "cargo xtask test-top --update took another: copy it");
+}
+
 fn upward_imports(layer: &str, text: &str) -> Vec<String> {
     let height = |name: &str| LAYERS.iter().position(|l| *l == name);
     let code = text.split("#[cfg(test)]").next().unwrap_or(text);

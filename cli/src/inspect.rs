@@ -9,7 +9,7 @@ use tidegate::control::{Controller, ControllerOptions, Mode};
 use tidegate::inspect::{ChannelRow, EndpointRow, Registry};
 
 use crate::failure::Failure;
-use crate::serve::TICK;
+use crate::settings::LOOKING_TICK;
 use crate::table;
 use crate::units::{bytes, count};
 
@@ -32,14 +32,14 @@ pub(crate) fn run(command: &Inspect) -> Result<(), Failure> {
         .filter(|span| !span.is_zero() && *span <= Duration::from_secs(3600))
         .ok_or_else(|| Failure::Usage(format!("--seconds {}: above 0 and up to 3,600", command.seconds)))?;
     let channel = Channel::open(&command.channel)?;
-    let options = ControllerOptions { mode: Mode::Off, tick: TICK, ..ControllerOptions::default() };
+    let options = ControllerOptions { mode: Mode::Off, tick: LOOKING_TICK, ..ControllerOptions::default() };
     let watcher = Controller::start(&channel, &command.channel, options);
     let registry = Registry::default();
     registry.add(&channel, watcher.state());
     let before = registry.channels();
     std::thread::sleep(span);
     let after = registry.channels();
-    let seconds = (after.now_ms - before.now_ms) / 1e3;
+    let seconds = (after.monotonic_ms - before.monotonic_ms) / 1e3;
     let gone = || Failure::Environment(format!("channel `{}` is gone", command.channel));
     let [before, row] = [&before, &after].map(|channels| channels.channels.first());
     let (before, row) = (before.ok_or_else(gone)?, row.ok_or_else(gone)?);

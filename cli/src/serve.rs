@@ -3,25 +3,20 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use clap::Args;
-use tidegate::control::{ControllerOptions, Mode};
 use tidegate::inspect::{Endpoint, Registry};
 
 use crate::failure::Failure;
 use crate::follow::Follower;
-use crate::settings::{Flags, Settings};
+use crate::settings::{Flags, ServingFlags, Settings, watcher};
 use crate::watch::{LOOK_EVERY, Watch};
-
-/// Between two samples of a channel that is only looked at.
-pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// `tidegate serve`.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     #[command(flatten)]
-    flags: Flags,
+    flags: ServingFlags,
     /// File that a controller writes (`ControllerOptions::journal_file`, `tidegate control --journal`): its decisions are shown,
     /// as they are made
     #[arg(long = "journal", value_name = "FILE")]
@@ -39,8 +34,8 @@ pub(crate) fn listen(settings: &Settings, registry: &Registry) -> Result<Endpoin
 }
 
 pub(crate) fn run(command: &Serve, interrupted: &Arc<AtomicBool>) -> Result<(), Failure> {
-    let settings = command.flags.settings()?;
-    let options = ControllerOptions { mode: Mode::Off, tick: TICK, ..settings.controller()? };
+    let settings = Flags::from(command.flags.clone()).settings()?;
+    let options = watcher(&settings)?;
     let mut followers: Vec<Follower> =
         command.journals.iter().map(|path| Follower::open(path)).collect::<Result<_, _>>()?;
     let registry = Registry::default();

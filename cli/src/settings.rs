@@ -2,18 +2,21 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::{Figment, Source};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tidegate::control::{Budget, ControllerOptions, Weights};
+use tidegate::control::{Budget, ControllerOptions, Mode, Weights};
 use tidegate::inspect::Address;
 
 use crate::failure::Failure;
 use crate::table;
 
+/// Between two samples of a channel that is only looked at.
+pub(crate) const LOOKING_TICK: Duration = Duration::from_millis(10);
 const PREFIX: &str = "TIDEGATE_";
 /// Names the file.
 const CONFIG: &str = "TIDEGATE_CONFIG";
@@ -21,7 +24,8 @@ const CONFIG: &str = "TIDEGATE_CONFIG";
 /// Settings that several commands share.
 #[derive(Debug, Clone, Default, Args, Serialize)]
 pub(crate) struct Flags {
-    /// Where the page and the metrics are: ADDRESS:PORT of this machine alone, or unix:PATH
+    /// Where the page and the metrics are: ADDRESS:PORT of this machine alone, or unix:PATH; `control` serves only where this is
+    /// given
     #[arg(long, value_name = "ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     listen: Option<String>,
@@ -37,6 +41,36 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<PathBuf>,
+}
+
+/// Those of a command that serves and controls nothing.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ServingFlags {
+    /// Where the page and the metrics are: ADDRESS:PORT of this machine alone, or unix:PATH
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    #[command(flatten)]
+    looking: LookingFlags,
+}
+
+/// Those of a command that only looks.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct LookingFlags {
+    /// Model file that forecasts, in place of the packaged one
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+}
+
+impl From<ServingFlags> for Flags {
+    fn from(ServingFlags { listen, looking }: ServingFlags) -> Self {
+        Self { listen, ..looking.into() }
+    }
+}
+
+impl From<LookingFlags> for Flags {
+    fn from(LookingFlags { model }: LookingFlags) -> Self {
+        Self { model, ..Self::default() }
+    }
 }
 
 /// The settings in force.
@@ -131,6 +165,11 @@ impl Settings {
         let model = crate::models::forecast_model(self.model.as_deref())?;
         Ok(ControllerOptions { weights, budget, model, ..ControllerOptions::default() })
     }
+}
+
+/// Options of a watcher, which controls nothing.
+pub(crate) fn watcher(settings: &Settings) -> Result<ControllerOptions, Failure> {
+    Ok(ControllerOptions { mode: Mode::Off, tick: LOOKING_TICK, budget: None, ..settings.controller()? })
 }
 
 pub(crate) fn run(command: &Config) -> Result<(), Failure> {

@@ -3,9 +3,9 @@
 /// Bytes, with a unit.
 pub(crate) fn bytes(bytes: f64) -> String {
     match bytes {
-        b if b >= 1e9 => format!("{:.1} GiB", b / f64::from(1 << 30)),
-        b if b >= 1e6 => format!("{:.1} MiB", b / f64::from(1 << 20)),
-        b if b >= 1e3 => format!("{:.1} KiB", b / 1024.0),
+        b if b >= f64::from(1 << 30) => format!("{:.1} GiB", b / f64::from(1 << 30)),
+        b if b >= f64::from(1 << 20) => format!("{:.1} MiB", b / f64::from(1 << 20)),
+        b if b >= 1024.0 => format!("{:.1} KiB", b / 1024.0),
         b => format!("{b:.0} B"),
     }
 }
@@ -25,7 +25,7 @@ mod tests {
 
     #[test]
     fn figures_are_short() {
-        assert_eq!([999.0, 65_536.0, 3e6, 5e9].map(bytes), ["999 B", "64.0 KiB", "2.9 MiB", "4.7 GiB"]);
+        assert_eq!([1023.0, 65_536.0, 3e6, 5e9].map(bytes), ["1023 B", "64.0 KiB", "2.9 MiB", "4.7 GiB"]);
         assert_eq!([0.0, 9_999.0, 12_345.0, 77e6].map(count), ["0", "9999", "12.3 k", "77.0 M"]);
     }
 }

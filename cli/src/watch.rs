@@ -55,20 +55,22 @@ impl Watch {
 
     /// Looks who came and went; tells `say` of it.
     pub(crate) fn look(&mut self, say: &mut dyn FnMut(&str)) -> Result<(), Failure> {
+        let held = self.held_by_others()?;
         let registry = &self.registry;
         self.met.retain(|name, met| {
-            let stays = met.channel.is_attended();
+            // A channel is not kept alive from here. Who looks lets go when all have left, who controls when nobody sends or receives.
+            let stays = held.contains(name) && (met.channel.is_attended() || self.options.mode == Mode::Off);
             if !stays && !matches!(met.state, State::New) {
                 say(&format!("{name}: nobody sends or receives any more"));
                 registry.let_go(name);
             }
             stays
         });
-        for name in self.held_by_others()? {
+        for name in held {
             // One that goes meanwhile is no longer there at the next look; one that nobody uses is let go again.
             if !self.met.contains_key(&name)
                 && let Ok(channel) = Channel::open(&name)
-                && channel.is_attended()
+                && (channel.is_attended() || self.options.mode == Mode::Off)
             {
                 self.met.insert(name, Met { channel, since: Instant::now(), state: State::New });
             }

@@ -1,6 +1,8 @@
 //! The handle on a channel, and what its endpoints share.
 
+use std::fs::OpenOptions;
 use std::ops::RangeInclusive;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -133,6 +135,35 @@ impl Channel {
         Ok((segment, geometry, entry))
     }
 
+    /// Opens the channel in `memory`: a descriptor that a handle lent (`AsFd`), which came to this process by inheritance or over a
+    /// Unix socket (`SCM_RIGHTS`, unix(7)). So a channel without a name reaches other processes.
+    ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// use tidegate::Channel;
+    ///
+    /// let channel = Channel::options().create_anonymous()?;
+    /// let descriptor = channel.as_fd().try_clone_to_owned()?; // in another process, as a rule
+    /// let same = Channel::from_fd(descriptor)?;
+    /// let (mut sender, mut receiver) = (same.sender()?, channel.receiver()?);
+    /// sender.send(b"over there")?;
+    /// assert_eq!(&*receiver.recv()?, b"over there");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What is in it is no channel, of another version, or not trusted.
+    pub fn from_fd(memory: OwnedFd) -> Result<Self, ChannelError> {
+        // Record locks prove who lives, and belong to what `open` made (fcntl_locking(2)): a descriptor that was inherited
+        // shares them with its origin.
+        let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
+        let own =
+            OpenOptions::new().read(true).write(true).open(path).map_err(|e| ShmError::os("open /proc/self/fd", e))?;
+        let segment = Arc::new(Segment::attach(own.into(), layout::CONTROL_OFFSET)?);
+        let (geometry, _id) = header::check(&segment, "", ABI_HASH)?;
+        Self::assemble(segment, geometry, None, false)
+    }
+
     /// Names of the channels of this user that living processes hold, sorted.
     ///
     /// # Errors
@@ -222,6 +253,13 @@ impl Channel {
     /// The kernel does not tell (`fstat(2)`).
     pub fn resident_bytes(&self) -> Result<u64, ChannelError> {
         Ok(self.core.segment.resident_bytes()?)
+    }
+}
+
+/// The memory, to be lent to other processes: see [`Channel::from_fd`]. It is closed on `execve(2)`.
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.core.segment.as_fd()
     }
 }
 

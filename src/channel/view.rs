@@ -70,6 +70,8 @@ pub struct WaitView {
     pub wakes: u64,
     /// Nanoseconds spent waiting, the wait that goes on now included.
     pub wait_ns: u64,
+    /// Nanoseconds of the wait that goes on now.
+    pub ongoing_ns: u64,
     /// Endpoints that are waiting now, for longer than a first burst of polls.
     pub waiting: u32,
     /// Ended waits by duration: entry `b` counts those of less than 2^b ns, the last one all longer.
@@ -96,7 +98,7 @@ impl Channel {
     /// Messages committed and not yet released. By the time it is known it may be another number. With
     /// [`Order::Global`] and receivers that each get every message, one that came while claims were open counts these, too.
     pub fn len(&self) -> u64 {
-        total(self.view().lanes.iter().map(LaneView::backlog_messages))
+        self.view().total(LaneView::backlog_messages)
     }
 
     /// Bytes of the rings that attached senders write to: what can be committed and not yet released, headers and padding
@@ -130,7 +132,12 @@ fn total(numbers: impl Iterator<Item = u64>) -> u64 {
 impl ChannelView {
     /// Bytes committed and not yet released, headers and padding included.
     pub fn backlog_bytes(&self) -> u64 {
-        total(self.lanes.iter().map(LaneView::backlog_bytes))
+        self.total(LaneView::backlog_bytes)
+    }
+
+    /// The sum of what all lanes have counted.
+    pub fn total(&self, count: impl Fn(&LaneView) -> u64) -> u64 {
+        total(self.lanes.iter().map(count))
     }
 
     /// The waits of all senders for room, summed up.
@@ -168,6 +175,7 @@ impl WaitView {
             parks: self.parks.wrapping_add(other.parks),
             wakes: self.wakes.wrapping_add(other.wakes),
             wait_ns: self.wait_ns.saturating_add(other.wait_ns),
+            ongoing_ns: self.ongoing_ns.saturating_add(other.ongoing_ns),
             waiting: self.waiting.wrapping_add(other.waiting),
             histogram: std::array::from_fn(|bucket| self.histogram[bucket].wrapping_add(other.histogram[bucket])),
         }
@@ -229,6 +237,7 @@ fn waits(point: &WaitPoint, at_ns: u64) -> WaitView {
         parks: counters.parks.load(Relaxed),
         wakes: point.event.wakes(),
         wait_ns: counters.wait_ns.load(Relaxed).saturating_add(ongoing_ns),
+        ongoing_ns,
         waiting: u32::from(since_ns != 0),
         histogram: std::array::from_fn(|bucket| counters.histogram[bucket].load(Relaxed)),
     }

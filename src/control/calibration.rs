@@ -6,6 +6,9 @@ use crate::model::TICK_NS;
 /// Bins of what came as a part of what was forecast: tenths, and one for more than was forecast.
 pub const REALISED_BINS: usize = 11;
 
+/// A window is judged if the look that ends it comes no later than this part of the horizon.
+const LATE_PART: u64 = 4;
+
 /// How one channel's forecasts did. While nothing comes, nothing is judged.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Calibration {
@@ -27,6 +30,7 @@ pub struct Calibration {
 #[derive(Debug, Clone, PartialEq)]
 struct Window {
     until_ns: u64,
+    late_ns_max: u64,
     forecast_bytes: f64,
     peak_bytes: u64,
     has_traffic: bool,
@@ -55,11 +59,14 @@ impl Calibration {
                 return;
             }
         }
-        if let Some(window) = self.open.take().filter(|window| window.has_traffic) {
+        // After a long pause it is not known when the backlog rose.
+        let is_timely = |window: &Window| at_ns - window.until_ns <= window.late_ns_max;
+        if let Some(window) = self.open.take().filter(|window| window.has_traffic && is_timely(window)) {
             self.judge(&window);
         }
         self.open = forecast.map(|(prediction, horizon_ticks)| Window {
             until_ns: at_ns + u64::from(horizon_ticks) * TICK_NS,
+            late_ns_max: u64::from(horizon_ticks) * TICK_NS / LATE_PART,
             forecast_bytes: prediction.peak_backlog_bytes,
             peak_bytes: 0,
             has_traffic: false,

@@ -205,7 +205,9 @@ impl<P: Plant> ControlAgent<P> {
         }
         let is_moving = self.tick - self.moved_tick.max(self.resized_tick) <= SETTLED_TICKS;
         let reclaim_ticks = if is_moving { RECLAIM_TICKS } else { RECLAIM_SETTLED_TICKS };
-        if self.tick - self.reclaimed_tick >= reclaim_ticks {
+        let is_due = self.tick - self.reclaimed_tick >= reclaim_ticks;
+        // Who only looks leaves it to those who act.
+        if is_due && self.options.mode == Mode::Active && self.plant.may_set() {
             self.reclaimed_tick = self.tick;
             // Memory that cannot be given back now is tried again; it is only memory.
             let _tried_again_later = self.plant.reclaim();

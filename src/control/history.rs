@@ -16,6 +16,7 @@ const TIERS: usize = 4;
 
 /// What was seen of a channel since the point before.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct HistoryPoint {
     /// When it ends, nanoseconds on CLOCK_MONOTONIC.
     pub at_ns: u64,
@@ -27,7 +28,7 @@ pub struct HistoryPoint {
     pub arrived_messages: u64,
     /// The largest backlog at the end of a look, bytes.
     pub backlog_bytes: u64,
-    /// Bytes of the rings in use, at its end.
+    /// The most bytes of rings in use at the end of a look.
     pub ring_bytes: u64,
     /// The largest forecast of the largest backlog within the horizon, bytes; 0 while nothing can be said.
     pub forecast_bytes: u64,
@@ -64,7 +65,7 @@ impl HistoryPoint {
             arrived_bytes: self.arrived_bytes.saturating_add(later.arrived_bytes),
             arrived_messages: self.arrived_messages.saturating_add(later.arrived_messages),
             backlog_bytes: self.backlog_bytes.max(later.backlog_bytes),
-            ring_bytes: later.ring_bytes,
+            ring_bytes: self.ring_bytes.max(later.ring_bytes),
             forecast_bytes: self.forecast_bytes.max(later.forecast_bytes),
             blocked_ns: self.blocked_ns.saturating_add(later.blocked_ns),
             idle_ns: self.idle_ns.saturating_add(later.idle_ns),
@@ -131,8 +132,9 @@ impl History {
 impl Tier {
     /// Enters a point; yields a coarser one when points that left have made it up.
     fn push(&mut self, point: HistoryPoint) -> Option<HistoryPoint> {
+        let left = if self.points.len() == POINTS_MAX { self.points.pop_front() } else { None };
         self.points.push_back(point);
-        let left = if self.points.len() > POINTS_MAX { self.points.pop_front() } else { None }?;
+        let left = left?;
         let (merged, count) = match self.merging.take() {
             Some((merging, count)) => (merging.merged(&left), count + 1),
             None => (left, 1),

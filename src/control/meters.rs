@@ -5,7 +5,11 @@ use metrics::{
 };
 
 use crate::control::reasons::{Action, Reason};
+use crate::control::waits::middle_us;
 use crate::telemetry::{Sample, WaitTimes};
+
+/// Waits of one length that a look tells of at most: recorders take them one by one, and any process may have counted them.
+const RECORDED_MAX: usize = 10_000;
 
 /// Handles on a channel's metrics. Install the recorder before the controller is made: handles are bound once.
 pub(crate) struct Meters {
@@ -16,6 +20,8 @@ pub(crate) struct Meters {
     stalls: Counter,
     rejected: Counter,
     parks: Counter,
+    blocked_ns: Counter,
+    idle_ns: Counter,
     waits: [Histogram; 2],
     backlog_bytes: Gauge,
     ring_bytes: Gauge,
@@ -43,6 +49,8 @@ impl Meters {
             stalls: count("tidegate_stalls_total"),
             rejected: count("tidegate_rejected_total"),
             parks: count("tidegate_parks_total"),
+            blocked_ns: count("tidegate_blocked_nanoseconds_total"),
+            idle_ns: count("tidegate_idle_nanoseconds_total"),
             waits: ["receiver", "sender"].map(waits),
             backlog_bytes: level("tidegate_backlog_bytes"),
             ring_bytes: level("tidegate_capacity_bytes"),
@@ -62,9 +70,13 @@ impl Meters {
         self.stalls.increment(sample.stalls);
         self.rejected.increment(sample.rejected);
         self.parks.increment(sample.parks);
+        self.blocked_ns.increment(sample.blocked_ns);
+        self.idle_ns.increment(sample.idle_ns);
         for (histogram, counts) in self.waits.iter().zip([&times.receivers, &times.senders]) {
             let ended = counts.iter().enumerate().filter(|(_, count)| **count > 0);
-            ended.for_each(|(bucket, count)| histogram.record_many(wait_seconds(bucket), *count as usize));
+            ended.for_each(|(bucket, count)| {
+                histogram.record_many(middle_us(bucket) / 1e6, RECORDED_MAX.min(*count as usize))
+            });
         }
         self.backlog_bytes.set(sample.backlog_bytes as f64);
         self.ring_bytes.set(sample.ring_bytes as f64);
@@ -91,6 +103,12 @@ fn describe() {
         ("tidegate_stalls_total", Unit::Count, "Waits of senders for room that outlasted a first burst of polls."),
         ("tidegate_rejected_total", Unit::Count, "Sends refused for want of room."),
         ("tidegate_parks_total", Unit::Count, "Sleeps of senders and receivers."),
+        (
+            "tidegate_blocked_nanoseconds_total",
+            Unit::Nanoseconds,
+            "Time that senders waited for room, those that wait now included.",
+        ),
+        ("tidegate_idle_nanoseconds_total", Unit::Nanoseconds, "Time that receivers waited for messages."),
         ("tidegate_decisions_total", Unit::Count, "Entries in the journal."),
     ];
     counters.into_iter().for_each(|(name, unit, what)| describe_counter!(name, unit, what));
@@ -106,9 +124,4 @@ fn describe() {
         Unit::Seconds,
         "Waits that outlasted a first burst of polls: of senders for room, of receivers for messages."
     );
-}
-
-/// The middle of the waits that are counted in a bucket: from 2^(b - 1) to 2^b ns.
-fn wait_seconds(bucket: usize) -> f64 {
-    0.75e-9 * (1u64 << bucket) as f64
 }

@@ -68,6 +68,7 @@ impl Default for ControllerOptions {
 
 /// What others may look at while the controller runs.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct ControllerState {
     /// What the channel is called.
     pub name: String,

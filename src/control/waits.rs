@@ -95,6 +95,11 @@ impl Prices {
     }
 }
 
+/// The middle of the waits that a bucket counts, microseconds.
+pub(crate) fn middle_us(bucket: usize) -> f64 {
+    0.75 * (1u64 << bucket) as f64 / 1e3
+}
+
 /// How long what was waited for took to come, microseconds, and how often. What was slept for came before its sleeper woke up.
 fn durations(buckets: &[u64], in_force: WaitStrategy) -> impl Iterator<Item = (f64, f64)> {
     let slept_from_us = match in_force {
@@ -103,8 +108,7 @@ fn durations(buckets: &[u64], in_force: WaitStrategy) -> impl Iterator<Item = (f
         WaitStrategy::Spin | WaitStrategy::SpinYield => f64::INFINITY,
     };
     buckets.iter().enumerate().filter(|(_, count)| **count > 0).map(move |(bucket, &count)| {
-        // The middle of what the bucket is for.
-        let us = 0.75 * (1u64 << bucket) as f64 / 1e3;
+        let us = middle_us(bucket);
         // It was not there yet when the spinning was over.
         let came_us = if us > slept_from_us { (us - WAKE_LEAST_US).max(slept_from_us + LATER_US) } else { us };
         (came_us, count as f64)

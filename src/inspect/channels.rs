@@ -1,11 +1,12 @@
 //! `/channels` and `/history`: what each channel is and does, and its course.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-use crate::channel::{Order, WaitView};
-use crate::control::{History, HistoryPoint, Mode};
+use crate::channel::{LaneView, Order, WaitView};
+use crate::control::{HistoryPoint, Mode};
 use crate::inspect::clock::UnixClock;
 use crate::inspect::registry::{Presence, Shown};
 
@@ -22,6 +23,8 @@ pub struct Channels {
     pub version: u32,
     /// When it was, milliseconds since the Unix epoch.
     pub now_ms: f64,
+    /// The same on CLOCK_MONOTONIC, for the time between two.
+    pub monotonic_ms: f64,
     /// Memory that they share, if they do.
     pub budget: Option<BudgetUse>,
     /// In order of their names.
@@ -84,7 +87,7 @@ pub struct ChannelRow {
     pub sender_waits: WaitRow,
     /// The receivers' waits for messages.
     pub receiver_waits: WaitRow,
-    /// Entries in the journal of the controller that was asked.
+    /// Entries in its journal, of the controller that was asked and those of others that are known here.
     pub decisions: u64,
     /// How the model was fitted that forecasts, or `rule_of_thumb`.
     pub forecast: String,
@@ -117,24 +120,25 @@ pub struct WaitRow {
 }
 
 impl Channels {
-    pub(crate) fn of(shown: &[Shown]) -> Self {
+    pub(crate) fn of(shown: &[Shown], noted: &BTreeMap<String, u64>) -> Self {
+        let clock = UnixClock::now();
         let budget = shown.iter().find_map(|shown| shown.state.budget.as_ref());
         Self {
             version: 1,
-            now_ms: UnixClock::now().now_ms(),
+            now_ms: clock.now_ms(),
+            monotonic_ms: clock.monotonic_ns() as f64 / 1e6,
             budget: budget.map(|budget| BudgetUse { bytes: budget.bytes(), used: budget.used() }),
-            channels: shown.iter().map(ChannelRow::of).collect(),
+            channels: shown.iter().map(|shown| ChannelRow::of(shown, noted)).collect(),
         }
     }
 }
 
 impl ChannelRow {
-    fn of(Shown { state, view, presence }: &Shown) -> Self {
+    fn of(Shown { state, view, presence }: &Shown, noted: &BTreeMap<String, u64>) -> Self {
         let journal = state.journal.lock();
         let (decisions, forecast) = (journal.entered(), journal.forecasting().forecast.clone());
         drop(journal);
-        let sum =
-            |count: fn(&crate::channel::LaneView) -> u64| view.lanes.iter().map(count).fold(0, u64::saturating_add);
+        let sum = |count: fn(&LaneView) -> u64| view.total(count);
         let rows = |pids: Vec<u32>| pids.into_iter().map(EndpointRow::of).collect();
         Self {
             name: state.name.clone(),
@@ -146,7 +150,7 @@ impl ChannelRow {
             receivers: rows(view.receiver_pids.clone()),
             capacity_bytes: view.ring_bytes(),
             backlog_bytes: view.backlog_bytes(),
-            backlog_messages: sum(crate::channel::LaneView::backlog_messages),
+            backlog_messages: sum(LaneView::backlog_messages),
             forecast_bytes: state.history.lock().newest().map_or(0, |point| point.forecast_bytes),
             sent_messages: sum(|lane| lane.sent_messages),
             sent_bytes: sum(|lane| lane.sent_bytes),
@@ -158,7 +162,7 @@ impl ChannelRow {
             ring_epochs: sum(|lane| lane.epoch),
             sender_waits: WaitRow::of(&view.sender_waits()),
             receiver_waits: WaitRow::of(&view.receiver_waits),
-            decisions,
+            decisions: decisions + noted.get(&state.name).copied().unwrap_or(0),
             forecast,
         }
     }
@@ -229,6 +233,7 @@ pub(crate) struct Course {
 #[derive(Debug, Default, Serialize)]
 struct Columns {
     t_ms: Vec<f64>,
+    span_ms: Vec<f64>,
     arrived_bytes_s: Vec<f64>,
     backlog_bytes: Vec<u64>,
     capacity_bytes: Vec<u64>,
@@ -239,13 +244,13 @@ struct Columns {
 }
 
 impl Course {
-    /// What ended after `since_ns`, in points of `width_ns` or more.
-    pub(crate) fn of(channel: &str, history: &History, (since_ns, width_ns): (u64, u64)) -> Self {
-        let clock = UnixClock::now();
+    /// Of these, in points of `width_ns` or more but for the last.
+    pub(crate) fn of(channel: &str, points: Vec<HistoryPoint>, width_ns: u64) -> Self {
+        let clock = UnixClock::of_process();
         let mut course =
             Self { version: 1, channel: channel.into(), strategies: Vec::new(), points: Columns::default() };
         let mut open: Option<HistoryPoint> = None;
-        for point in history.points_since(since_ns) {
+        for point in points {
             let merged = open.map_or(point, |open| open.merged(&point));
             open = Some(merged).filter(|merged| merged.span_ns < width_ns);
             if open.is_none() {
@@ -272,6 +277,7 @@ impl Course {
         let share = |ns: u64| ns as f64 / 1e9 / seconds;
         let columns = &mut self.points;
         columns.t_ms.push(clock.ms_of(point.at_ns));
+        columns.span_ms.push(point.span_ns as f64 / 1e6);
         columns.arrived_bytes_s.push((point.arrived_bytes as f64 / seconds).round());
         columns.backlog_bytes.push(point.backlog_bytes);
         columns.capacity_bytes.push(point.ring_bytes);

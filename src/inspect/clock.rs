@@ -1,5 +1,6 @@
 //! From the clock of samples to that of people.
 
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use crate::sync::clock::now_ns;
@@ -12,6 +13,12 @@ pub(crate) struct UnixClock {
 }
 
 impl UnixClock {
+    /// The same for all that this process tells, so that points of a course keep their order when the clock is set.
+    pub(crate) fn of_process() -> Self {
+        static FIRST: OnceLock<UnixClock> = OnceLock::new();
+        *FIRST.get_or_init(Self::now)
+    }
+
     pub(crate) fn now() -> Self {
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self { monotonic_ns: now_ns(), unix_ms: unix.as_secs_f64() * 1e3 }

@@ -1,6 +1,5 @@
 //! `/decisions`, `/explain` and `/models`: what controllers did, why, and how well they foresaw.
 
-use std::cmp::Reverse;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -37,9 +36,13 @@ pub(crate) struct Listed {
     next: Option<String>,
 }
 
+/// So many places are cut down to those that are wanted.
+const SORTED_AT: usize = 16 * LIMIT_MAX;
+
 /// A decision's place in the list.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
+    at_unix_ms: u64,
     at_ns: u64,
     id: u64,
     channel: String,
@@ -47,13 +50,18 @@ struct Place {
 
 impl Place {
     fn of(decision: &Decision) -> Self {
-        Self { at_ns: decision.at_ns, id: decision.id, channel: decision.channel.clone() }
+        Self {
+            at_unix_ms: decision.at_unix_ms,
+            at_ns: decision.at_ns,
+            id: decision.id,
+            channel: decision.channel.clone(),
+        }
     }
 }
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}.{}", self.at_ns, self.id, self.channel)
+        write!(f, "{}.{}.{}.{}", self.at_unix_ms, self.at_ns, self.id, self.channel)
     }
 }
 
@@ -62,9 +70,9 @@ impl FromStr for Place {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let parse = || {
-            let (at_ns, rest) = text.split_once('.')?;
-            let (id, channel) = rest.split_once('.')?;
-            Some(Self { at_ns: at_ns.parse().ok()?, id: id.parse().ok()?, channel: channel.into() })
+            let [at_unix_ms, at_ns, id, channel] = text.splitn(4, '.').collect::<Vec<_>>().try_into().ok()?;
+            let [at_unix_ms, at_ns, id] = [at_unix_ms, at_ns, id].map(|number| number.parse().ok());
+            Some(Self { at_unix_ms: at_unix_ms?, at_ns: at_ns?, id: id?, channel: channel.into() })
         };
         parse().ok_or_else(|| format!("`before` is the `next` of an earlier answer, and not `{text}`"))
     }
@@ -79,21 +87,29 @@ pub(crate) fn list(registry: &Registry, filter: &Filter) -> Result<Listed, Strin
     let limit = filter.limit.unwrap_or(LIMIT).min(LIMIT_MAX);
     let passes =
         |decision: &&Decision| filter.passes(decision) && before.as_ref().is_none_or(|b| Place::of(decision) < *b);
-    // One more than is asked for, from each, tells whether there are more.
-    let mut places: Vec<Place> = Vec::new();
+    // Those of controllers elsewhere stand in the order in which they were noted.
+    let mut places: Vec<Place> =
+        registry.elsewhere(|noted| noted.iter().map(|n| &n.decision).filter(passes).map(Place::of).collect());
     for state in registry.states() {
         let journal = state.journal.lock();
+        // One more than is asked for, from each, tells whether there are more.
         places.extend(journal.decisions().rev().filter(passes).take(limit + 1).map(Place::of));
+        drop(journal);
+        if places.len() > SORTED_AT {
+            keep_newest(&mut places, limit + 1);
+        }
     }
-    registry.elsewhere(|noted| {
-        places.extend(noted.iter().rev().map(|n| &n.decision).filter(passes).take(limit + 1).map(Place::of));
-    });
-    places.sort_by_key(|place| Reverse(place.clone()));
+    keep_newest(&mut places, limit + 1);
     let more = places.len() > limit;
     places.truncate(limit);
     let next = places.last().filter(|_| more).map(Place::to_string);
     let decisions = places.iter().filter_map(|place| at(registry, place)).collect();
     Ok(Listed { version: 1, decisions, next })
+}
+
+fn keep_newest(places: &mut Vec<Place>, most: usize) {
+    places.sort_unstable_by(|one, other| other.cmp(one));
+    places.truncate(most);
 }
 
 fn at(registry: &Registry, place: &Place) -> Option<Decision> {
@@ -123,6 +139,9 @@ impl Filter {
 pub(crate) struct Which {
     pub(crate) channel: String,
     pub(crate) id: u64,
+    /// When it was made, milliseconds since the Unix epoch: numbers begin anew with each controller. Without it the last of that
+    /// number.
+    at_unix_ms: Option<u64>,
 }
 
 /// A decision, told.
@@ -134,9 +153,12 @@ pub(crate) struct Told {
 }
 
 pub(crate) fn tell(registry: &Registry, which: &Which) -> Option<Told> {
+    let is_it = |decision: &&Decision| {
+        decision.id == which.id && which.at_unix_ms.is_none_or(|at_unix_ms| decision.at_unix_ms == at_unix_ms)
+    };
     let state = registry.state(&which.channel);
-    let here = state.and_then(|state| state.journal.lock().decision(which.id).cloned());
-    let found = here.or_else(|| elsewhere(registry, &which.channel, |decision| decision.id == which.id));
+    let here = state.and_then(|state| state.journal.lock().decision(which.id).filter(is_it).cloned());
+    let found = here.or_else(|| elsewhere(registry, &which.channel, is_it));
     found.map(|decision| Told { version: 1, explanation: decision.explanation(), decision })
 }
 

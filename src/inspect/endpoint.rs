@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
@@ -31,13 +32,19 @@ const CONNECTIONS_MAX: usize = 128;
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// How large it may be, bytes.
 const HEAD_BYTES_MAX: usize = 16 << 10;
-/// How long a connection may take that listens to no events.
+/// How long a connection may take, and then to read the last answer.
 const CONNECTION_WITHIN: Duration = Duration::from_secs(120);
+const LAST_ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// The same of one that listens to events: a browser comes back by itself.
+const LISTENING_WITHIN: Duration = Duration::from_secs(600);
+/// Connections that wait to be accepted.
+const QUEUED_MAX: i32 = 128;
 /// Pause after no connection could be accepted, for want of descriptors say.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(20);
 
 /// Where an endpoint listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Address {
     /// A port of this machine's own addresses.
     Tcp(SocketAddr),
@@ -72,6 +79,7 @@ pub struct Endpoint {
     address: Address,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    _file: Option<SocketFile>,
 }
 
 impl Endpoint {
@@ -83,24 +91,25 @@ impl Endpoint {
     /// socket can be had.
     pub fn serve(address: &Address, registry: Registry) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (listener, address) = {
+            let _sockets_belong_to_it = runtime.enter();
+            Listener::bind(address)?
+        };
+        let file = match &address {
+            Address::Tcp(_) => None,
+            Address::Unix(path) => Some(SocketFile { path: path.clone(), identity: identity(path)? }),
+        };
         let (stop, stopped) = oneshot::channel::<()>();
         let router = router(registry);
-        let thread = std::thread::Builder::new().name("tidegate-inspect".into());
-        let (address, thread) = match address {
-            Address::Tcp(address) => {
-                let listener = bind(*address)?;
-                let address = Address::Tcp(listener.local_addr()?);
-                (address, thread.spawn(move || runtime.block_on(until(stopped, serve_tcp(listener, router))))?)
-            }
-            Address::Unix(path) => {
-                let listener = bind_unix(path)?;
-                (
-                    Address::Unix(path.clone()),
-                    thread.spawn(move || runtime.block_on(until(stopped, serve_unix(listener, router))))?,
-                )
-            }
-        };
-        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
+        let thread = std::thread::Builder::new().name("tidegate-inspect".into()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = serve(listener, router) => {}
+                    _asked_to_stop = stopped => {}
+                }
+            });
+        })?;
+        Ok(Self { address, stop: Some(stop), thread: Some(thread), _file: file })
     }
 
     /// Where it listens.
@@ -115,9 +124,59 @@ impl Drop for Endpoint {
         if let Some(thread) = self.thread.take() {
             let _a_panic_there_was_reported_there = thread.join();
         }
-        if let Address::Unix(path) = &self.address {
-            let _gone_already = std::fs::remove_file(path);
+    }
+}
+
+/// The file of a socket, removed with this if it is that still.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+            let _gone_already = std::fs::remove_file(&self.path);
         }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let found = path.symlink_metadata()?;
+    Ok((found.dev(), found.ino()))
+}
+
+enum Listener {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener),
+}
+
+/// What is read from and written to.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+impl Listener {
+    /// Binds, within a runtime; yields where.
+    fn bind(address: &Address) -> io::Result<(Self, Address)> {
+        match address {
+            Address::Tcp(address) => {
+                let listener = bind(*address)?;
+                let address = Address::Tcp(listener.local_addr()?);
+                Ok((Self::Tcp(tokio::net::TcpListener::from_std(listener)?), address))
+            }
+            Address::Unix(path) => {
+                let listener = tokio::net::UnixListener::from_std(bind_unix(path)?)?;
+                Ok((Self::Unix(listener), address.clone()))
+            }
+        }
+    }
+
+    async fn accept(&self) -> io::Result<Box<dyn Stream>> {
+        Ok(match self {
+            Self::Tcp(listener) => Box::new(listener.accept().await?.0),
+            Self::Unix(listener) => Box::new(listener.accept().await?.0),
+        })
     }
 }
 
@@ -136,36 +195,20 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     if is_socket && UnixStream::connect(path).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
         std::fs::remove_file(path)?;
     }
-    let listener = UnixListener::bind(path)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    // Before it listens, so that nobody else is in already (unix(7)).
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+    rustix::net::listen(&socket, QUEUED_MAX)?;
+    Ok(socket.into())
 }
 
-async fn until(stopped: oneshot::Receiver<()>, serving: impl Future<Output = ()>) {
-    tokio::select! {
-        () = serving => {}
-        _asked_to_stop = stopped => {}
-    }
-}
-
-async fn serve_tcp(listener: TcpListener, router: Router) {
-    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+async fn serve(listener: Listener, router: Router) {
     let mut connections = Connections::default();
     loop {
         match listener.accept().await {
-            Ok((stream, _from)) => connections.serve(stream, &router),
-            Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
-        }
-    }
-}
-
-async fn serve_unix(listener: UnixListener, router: Router) {
-    let Ok(listener) = tokio::net::UnixListener::from_std(listener) else { return };
-    let mut connections = Connections::default();
-    loop {
-        match listener.accept().await {
-            Ok((stream, _from)) => connections.serve(stream, &router),
+            Ok(stream) => connections.serve(stream, &router),
             Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
         }
     }
@@ -183,7 +226,7 @@ struct Connection {
 }
 
 impl Connections {
-    fn serve(&mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: &Router) {
+    fn serve(&mut self, stream: Box<dyn Stream>, router: &Router) {
         self.make_room();
         let has_asked = Arc::new(AtomicBool::new(false));
         let task = tokio::spawn(converse(stream, router.clone(), Arc::clone(&has_asked))).abort_handle();
@@ -204,11 +247,7 @@ impl Connections {
     }
 }
 
-async fn converse(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    router: Router,
-    has_asked: Arc<AtomicBool>,
-) {
+async fn converse(stream: Box<dyn Stream>, router: Router, has_asked: Arc<AtomicBool>) {
     let listens = AtomicBool::new(false);
     let service = service_fn(|request: hyper::Request<Incoming>| {
         has_asked.store(true, Relaxed);
@@ -220,10 +259,11 @@ async fn converse(
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN).max_buf_size(HEAD_BYTES_MAX);
     let conversation = http.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(conversation);
-    loop {
-        tokio::select! {
-            _over_or_broken = &mut conversation => return,
-            () = tokio::time::sleep(CONNECTION_WITHIN) => if !listens.load(Relaxed) { return },
-        }
+    tokio::select! {
+        _over_or_broken = &mut conversation => return,
+        () = tokio::time::sleep(CONNECTION_WITHIN) => {}
     }
+    let more = if listens.load(Relaxed) { LISTENING_WITHIN } else { LAST_ANSWER_WITHIN };
+    conversation.as_mut().graceful_shutdown();
+    let _cut_off_where_it_takes_longer = tokio::time::timeout(more, conversation).await;
 }

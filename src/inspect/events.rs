@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::control::{ControllerState, Decision};
+use crate::control::{ControllerState, Decision, HistoryPoint};
 use crate::inspect::channels::Course;
 use crate::inspect::clock::UnixClock;
 use crate::inspect::registry::Registry;
@@ -71,9 +71,8 @@ pub(crate) fn stream(
         registry,
         _place: place,
     };
-    // What was decided before is no news.
-    listener.look_at_decisions();
-    listener.queue.clear();
+    // What was decided before is no news, but what comes of it.
+    listener.told = listener.registry.states().iter().map(|state| (state.name.clone(), Told::all_of(state))).collect();
     let events = unfold(listener, |mut listener| async move {
         loop {
             if let Some(event) = listener.queue.pop_front() {
@@ -89,8 +88,8 @@ pub(crate) fn stream(
 impl Listener {
     fn look(&mut self) {
         if self.looked.is_multiple_of(CHANNELS_EVERY) {
-            let channels = self.registry.channels();
-            self.say("channels", &channels);
+            let channels = self.registry.channels_text();
+            self.queue.push_back(Event::default().event("channels").data(&*channels));
         }
         self.looked += 1;
         self.look_at_course();
@@ -101,8 +100,9 @@ impl Listener {
         let Some(state) = self.channel.as_deref().and_then(|name| self.registry.state(name)) else { return };
         let history = state.history.lock();
         let Some(newest_ns) = history.newest().map(|point| point.at_ns) else { return };
-        let course = Course::of(&state.name, &history, (self.told_ns, POINT_NS));
+        let points: Vec<HistoryPoint> = history.points_since(self.told_ns).collect();
         drop(history);
+        let course = Course::of(&state.name, points, POINT_NS);
         self.told_ns = newest_ns;
         if !course.is_empty() {
             self.say("points", &course);
@@ -138,6 +138,16 @@ impl Listener {
 impl Told {
     fn nothing_of(state: &Arc<ControllerState>) -> Self {
         Self { state: Arc::clone(state), last: 0, pending: VecDeque::new() }
+    }
+
+    /// Knows of all decisions so far, and which of them have no outcome yet.
+    fn all_of(state: &Arc<ControllerState>) -> Self {
+        let journal = state.journal.lock();
+        let recent = journal.decisions().rev().take(PENDING_MAX).filter(|decision| decision.outcome.is_none());
+        let pending = recent.map(|decision| decision.id).collect();
+        let last = journal.entered();
+        drop(journal);
+        Self { state: Arc::clone(state), last, pending }
     }
 
     /// Adds what is new, and those of which the outcome is.

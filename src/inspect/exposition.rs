@@ -19,7 +19,7 @@ struct Figure {
 }
 
 fn lanes(shown: &Shown, count: fn(&LaneView) -> u64) -> f64 {
-    shown.view.lanes.iter().map(count).fold(0, u64::saturating_add) as f64
+    shown.view.total(count) as f64
 }
 
 const fn counter(name: &'static str, help: &'static str, of: fn(&Shown) -> f64) -> Figure {
@@ -140,12 +140,14 @@ fn by_role(shown: &[Shown]) -> Vec<MetricFamily> {
     };
     let (count, level) = (MetricType::COUNTER, MetricType::GAUGE);
     let waiting = "Endpoints that wait now, for longer than a first burst of polls.";
-    let waits = "Waits that outlasted a first burst of polls: of senders for room, of receivers for messages. The sum counts those \
-                 that go on, too.";
+    let waits = "Waits that have ended, of those that outlasted a first burst of polls: of senders for room, of receivers for \
+                 messages.";
+    let ongoing = "How long the endpoints that wait now have waited together.";
     let histograms = sides.iter().map(|side| histogram(side.labels(), &side.waits));
     vec![
         numbers("tidegate_endpoints", "Attached endpoints.", level, |side| side.endpoints as f64),
         numbers("tidegate_waiting_endpoints", waiting, level, |side| side.waits.waiting.into()),
+        numbers("tidegate_waiting_seconds", ongoing, level, |side| side.waits.ongoing_ns as f64 / 1e9),
         numbers("tidegate_parks_total", "Sleeps.", count, |side| side.waits.parks as f64),
         numbers("tidegate_wakes_total", "Wakes through the kernel.", count, |side| side.waits.wakes as f64),
         family(("tidegate_wait_seconds", waits), MetricType::HISTOGRAM, histograms.collect()),
@@ -167,7 +169,8 @@ fn histogram(labels: Vec<LabelPair>, waits: &WaitView) -> Metric {
     }
     let mut histogram = Histogram::default();
     histogram.set_sample_count(below);
-    histogram.set_sample_sum(waits.wait_ns as f64 / 1e9);
+    // What goes on is not counted yet, either; and it is over when its process dies.
+    histogram.set_sample_sum(waits.wait_ns.saturating_sub(waits.ongoing_ns) as f64 / 1e9);
     histogram.set_bucket(buckets);
     let mut metric = Metric::from_label(labels);
     metric.set_histogram(histogram);

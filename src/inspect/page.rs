@@ -4,7 +4,7 @@ use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 use maud::{Markup, html};
 
-use crate::control::Decision;
+use crate::control::{Decision, bytes};
 use crate::inspect::decisions::{Filter, list};
 use crate::inspect::registry::{Registry, Shown};
 
@@ -60,14 +60,14 @@ pub(crate) fn render(registry: &Registry, filter: &Filter) -> Result<Html<String
 }
 
 fn row(Shown { state, view, presence }: &Shown) -> Markup {
-    let sent = view.lanes.iter().map(|lane| lane.sent_messages).fold(0, u64::saturating_add);
+    let sent = view.total(|lane| lane.sent_messages);
     html! {
         tr data-channel=(state.name) {
-            td { a href={ "/?channel=" (state.name) } { (state.name) } }
+            td { a href={ "/?channel=" (in_query(&state.name)) } { (state.name) } }
             td { (presence.name()) }
             td { (sent) }
-            td { (kib(view.backlog_bytes())) }
-            td { (kib(view.ring_bytes())) }
+            td { (bytes(view.backlog_bytes() as f64)) }
+            td { (bytes(view.ring_bytes() as f64)) }
             td { (view.strategy) }
             td { (state.journal.lock().entered()) }
         }
@@ -83,6 +83,8 @@ fn item(decision: &Decision) -> Markup {
     }
 }
 
-fn kib(bytes: u64) -> String {
-    format!("{:.1} KiB", bytes as f64 / 1024.0)
+/// A value as it stands in a query (RFC 3986, 2.1).
+fn in_query(value: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    value.bytes().map(|byte| if is_plain(byte) { char::from(byte).into() } else { format!("%{byte:02X}") }).collect()
 }

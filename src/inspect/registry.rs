@@ -11,16 +11,27 @@ use crate::control::{ControllerState, Decision};
 use crate::inspect::channels::Channels;
 
 /// Channels that were let go and are shown still.
-const GONE_MAX: usize = 64;
+const GONE_MAX: usize = 16;
 /// How long those are.
 const GONE_SHOWN: Duration = Duration::from_secs(600);
 /// Decisions of controllers elsewhere that are kept.
 const ELSEWHERE_MAX: usize = 4096;
 
+/// For how long what was told to one listener is told to others.
+const TOLD_AGAIN: Duration = Duration::from_millis(500);
+
 /// The channels that an endpoint shows, which may change while it does. Clones are handles on the same.
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
     inner: Arc<Mutex<Inner>>,
+    told: Arc<Mutex<Option<Text>>>,
+}
+
+/// All channels as JSON, and when that was.
+#[derive(Debug)]
+struct Text {
+    at: Instant,
+    json: Arc<str>,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +71,7 @@ pub(crate) struct Shown {
 /// Who is at a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Presence {
     /// An endpoint of a living process.
     Live,
@@ -74,7 +86,9 @@ impl Registry {
     /// until [`Registry::let_go`].
     pub fn add(&self, channel: &Channel, state: Arc<ControllerState>) {
         let entry = Entry { found: Found::Here(channel.clone()), state };
-        self.inner.lock().entries.insert(entry.state.name.clone(), entry);
+        let replaced = self.inner.lock().entries.insert(entry.state.name.clone(), entry);
+        // Out of the lock, as the last handle unmaps the segment.
+        drop(replaced);
     }
 
     /// Holds the channel no more. Its last numbers are shown for ten minutes.
@@ -86,7 +100,6 @@ impl Registry {
         let held = std::mem::replace(&mut entry.found, gone);
         inner.forget_old();
         drop(inner);
-        // The last handle unmaps the segment, which takes a while.
         drop(held);
     }
 
@@ -111,7 +124,23 @@ impl Registry {
 
     /// Every channel as it is now, in numbers.
     pub fn channels(&self) -> Channels {
-        Channels::of(&self.look())
+        let noted = self.elsewhere(|noted| {
+            let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+            noted.iter().for_each(|n| *counts.entry(n.decision.channel.clone()).or_default() += 1);
+            counts
+        });
+        Channels::of(&self.look(), &noted)
+    }
+
+    /// The same as JSON, as it was a moment ago: many listen, and it is made once for all.
+    pub(crate) fn channels_text(&self) -> Arc<str> {
+        let mut told = self.told.lock();
+        if let Some(text) = told.as_ref().filter(|text| text.at.elapsed() < TOLD_AGAIN) {
+            return Arc::clone(&text.json);
+        }
+        let json: Arc<str> = serde_json::to_string(&self.channels()).unwrap_or_default().into();
+        *told = Some(Text { at: Instant::now(), json: Arc::clone(&json) });
+        json
     }
 
     /// Calls `look` with the decisions of controllers elsewhere, oldest first.

@@ -1,5 +1,6 @@
 //! Which path answers what. Everything only reads.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -12,6 +13,7 @@ use axum::routing::get;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
+use crate::control::HistoryPoint;
 use crate::inspect::channels::{Course, Span};
 use crate::inspect::clock::UnixClock;
 use crate::inspect::decisions::{self, Filter, Models, Which};
@@ -22,7 +24,7 @@ use crate::inspect::{events, exposition, page};
 const LISTENERS_MAX: usize = 32;
 
 /// Sent with every answer: what a page from here may do, which is little.
-const PROTECTION: [(HeaderName, &str); 4] = [
+const PROTECTION: [(HeaderName, &str); 5] = [
     (
         header::CONTENT_SECURITY_POLICY,
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -31,6 +33,7 @@ const PROTECTION: [(HeaderName, &str); 4] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::CACHE_CONTROL, "no-store"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
 /// What every request may look at.
@@ -64,8 +67,7 @@ pub(crate) fn router(registry: Registry) -> Router {
 /// answered.
 async fn guard(request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
-    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
-    let mut answer = if matches!(name, "127.0.0.1" | "localhost" | "[::1]") {
+    let mut answer = if is_own_name(host) {
         next.run(request).await
     } else {
         wrong(StatusCode::MISDIRECTED_REQUEST, "ask for 127.0.0.1 or localhost")
@@ -74,6 +76,13 @@ async fn guard(request: Request, next: Next) -> Response {
         answer.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     answer
+}
+
+/// Whether a `Host` header names this machine as it names itself. An address needs no look-up that somebody could answer.
+fn is_own_name(host: &str) -> bool {
+    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
+    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    name == "localhost" || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// What a query asks for; one that makes no sense is answered as everything else is.
@@ -112,9 +121,9 @@ async fn history(State(served): State<Served>, Asked(span): Asked<Span>) -> Resp
     };
     let (span_ns, width_ns) = span.widths_ns();
     let since_ns = UnixClock::now().monotonic_ns().saturating_sub(span_ns);
-    // A copy, so that drawing it holds up no controller.
-    let history = state.history.lock().clone();
-    axum::Json(Course::of(&state.name, &history, (since_ns, width_ns))).into_response()
+    // Copied first, so that what is made of it holds up no controller.
+    let points: Vec<HistoryPoint> = state.history.lock().points_since(since_ns).collect();
+    axum::Json(Course::of(&state.name, points, width_ns)).into_response()
 }
 
 async fn listed(State(served): State<Served>, Asked(filter): Asked<Filter>) -> Response {

@@ -1,6 +1,6 @@
 //! A client without manners, and something to look at.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -46,10 +46,14 @@ impl Served {
     /// Has the controller decide something.
     pub(crate) fn overflow(&mut self) {
         let before = self.agent.state().journal.lock().entered();
-        while self.agent.state().journal.lock().entered() == before {
+        loop {
             while self.sender.try_send(&[0; 100]).is_ok() {}
             self.agent.step();
             while self.receiver.try_recv().is_ok() {}
+            // Nothing is looked at after a decision, so that its outcome is not known yet.
+            if self.agent.state().journal.lock().entered() > before {
+                return;
+            }
             self.agent.step();
         }
     }
@@ -57,7 +61,7 @@ impl Served {
     pub(crate) fn address(&self) -> SocketAddr {
         match self.endpoint.address() {
             Address::Tcp(address) => *address,
-            Address::Unix(path) => panic!("not a port: {}", path.display()),
+            other => panic!("not a port: {other}"),
         }
     }
 
@@ -84,9 +88,16 @@ impl Served {
 pub(crate) fn answer(stream: &mut impl Read) -> Answer {
     let mut bytes = Vec::new();
     let mut chunk = [0; 1 << 16];
-    // A connection that is reset after the answer has told it all the same.
-    while let Ok(read @ 1..) = stream.read(&mut chunk) {
-        bytes.extend_from_slice(&chunk[..read]);
+    loop {
+        match stream.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(read) => bytes.extend_from_slice(&chunk[..read]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                panic!("neither answered nor cut off")
+            }
+            // A connection that is reset after the answer has told it all the same.
+            Err(_) => break,
+        }
     }
     let text = String::from_utf8(bytes).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));

@@ -77,6 +77,10 @@ fn a_decision_is_explained_and_one_that_is_not_there_is_an_error() {
         assert!(answer.json()["error"].is_string());
     }
     assert_eq!(served.get("/explain?channel=orders").status, 400);
+    let at_ms = told.json()["decision"]["at_unix_ms"].as_u64().unwrap();
+    let of_another_run = format!("/explain?channel=orders&id=1&at_unix_ms={}", at_ms + 1);
+    assert_eq!(served.get(&of_another_run).status, 404);
+    assert_eq!(served.get(&format!("/explain?channel=orders&id=1&at_unix_ms={at_ms}")).status, 200);
 }
 
 #[test]
@@ -85,13 +89,19 @@ fn decisions_of_controllers_elsewhere_are_shown_among_the_others() {
     served.overflow();
     let mut elsewhere = served.agent.state().journal.lock().decisions().next().unwrap().clone();
     (elsewhere.channel, elsewhere.id) = ("prices".into(), 70);
-    elsewhere.at_ns += 1;
+    elsewhere.at_unix_ms += 1000;
+    let mut of_another_boot = elsewhere.clone();
+    (of_another_boot.at_ns, of_another_boot.at_unix_ms) = (u64::MAX, 1);
+    served.registry.note(of_another_boot);
     served.registry.note(elsewhere.clone());
     elsewhere.sentence = "more is known".into();
     served.registry.note(elsewhere);
     let list = served.get("/decisions").json();
-    assert_eq!(list["decisions"].as_array().unwrap().len() as u64, 1 + served.agent.state().journal.lock().entered());
+    assert_eq!(list["decisions"].as_array().unwrap().len() as u64, 2 + served.agent.state().journal.lock().entered());
     assert_eq!(list["decisions"].as_array().unwrap().iter().filter(|d| d["sentence"] == "more is known").count(), 1);
+    let newest_first = list["decisions"].as_array().unwrap().iter().map(|d| d["at_unix_ms"].as_u64().unwrap());
+    assert!(newest_first.is_sorted_by(|one, other| one >= other));
+    assert_eq!(served.get("/decisions?limit=1").json()["decisions"][0]["sentence"], "more is known");
     assert_eq!(served.get("/explain?channel=prices&id=70").json()["decision"]["id"], 70);
 }
 

@@ -1,6 +1,6 @@
 // Checks the inspect page in a browser as an operator would use it.
 //
-//     node check.mjs BASE_URL OUTPUT_DIRECTORY [SECONDS_TO_WAIT_FOR_A_DECISION]
+//     node check.mjs BASE_URL OUTPUT_DIRECTORY [SECONDS_TO_WAIT_FOR_A_DECISION [SECONDS_UNTIL_IT_IS_SHOWN]]
 //
 // The address may choose a channel (?channel=NAME); else the page chooses the first. It must have traffic, and its
 // controller must decide something within that time (60 s unless told). The clock of the server must be this machine's.
@@ -11,14 +11,14 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
 
-const [base, output, patience = '60'] = process.argv.slice(2);
+const [base, output, patience = '60', shownWithin = '2'] = process.argv.slice(2);
 if (!base || !output) {
-  console.error('usage: node check.mjs BASE_URL OUTPUT_DIRECTORY [SECONDS_TO_WAIT_FOR_A_DECISION]');
+  console.error('usage: node check.mjs BASE_URL OUTPUT_DIRECTORY [SECONDS_TO_WAIT_FOR_A_DECISION [SECONDS_UNTIL_IT_IS_SHOWN]]');
   process.exit(2);
 }
 const ORIGIN = new URL(base).origin;
 const PATIENCE_MS = Number(patience) * 1000;
-const SHOWN_WITHIN_MS = 2000;
+const SHOWN_WITHIN_MS = Number(shownWithin) * 1000;
 
 const CHECKS = [
   ['only the page itself may run scripts', scriptsAreConfined],

@@ -11,13 +11,11 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
-use tidegate::control::{ControllerOptions, Mode};
 use tidegate::inspect::Registry;
 
 use crate::failure::Failure;
 use crate::follow::Follower;
-use crate::serve::TICK;
-use crate::settings::Flags;
+use crate::settings::{Flags, LookingFlags, watcher};
 use crate::watch::{LOOK_EVERY, Watch};
 use state::{Key, Top};
 
@@ -28,7 +26,7 @@ const DRAW_EVERY: Duration = Duration::from_millis(500);
 #[derive(Debug, Args)]
 pub(crate) struct Command {
     #[command(flatten)]
-    flags: Flags,
+    flags: LookingFlags,
     /// File that a controller writes (`tidegate control --journal`): its decisions are shown as they are made
     #[arg(long = "journal", value_name = "FILE")]
     journals: Vec<PathBuf>,
@@ -38,7 +36,7 @@ pub(crate) struct Command {
 }
 
 pub(crate) fn run(command: &Command, interrupted: &Arc<AtomicBool>) -> Result<(), Failure> {
-    let options = ControllerOptions { mode: Mode::Off, tick: TICK, ..command.flags.settings()?.controller()? };
+    let options = watcher(&Flags::from(command.flags.clone()).settings()?)?;
     let registry = Registry::default();
     let mut watch = Watch::new(options, registry.clone())?;
     watch.look(&mut |_| {})?;

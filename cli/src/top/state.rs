@@ -66,7 +66,7 @@ impl Top {
     /// Takes a look at all channels in.
     pub(crate) fn take(&mut self, now: Channels) {
         let before = self.before.take();
-        let seconds = before.as_ref().map_or(0.0, |before| (now.now_ms - before.now_ms) / 1e3);
+        let seconds = before.as_ref().map_or(0.0, |before| (now.monotonic_ms - before.monotonic_ms) / 1e3);
         let past = |name: &str| before.as_ref()?.channels.iter().find(|row| row.name == name);
         self.lines = now.channels.iter().map(|row| Line::of(row, past(&row.name), seconds)).collect();
         for line in &self.lines {

@@ -16,9 +16,13 @@ export function verdict({ outcome }) {
   return outcome.forecast_error_bytes >= 0 ? 'hit' : 'miss';
 }
 
-/** Both together, newest first and no more than `most`; what `newer` says of a decision replaces what `known` says. */
+/** Both together, newest first and no more than `most`; of two copies of a decision the one stays that knows the outcome. */
 export function mergeDecisions(known, newer, most) {
-  const byKey = new Map([...known, ...newer].map((decision) => [keyOf(decision), decision]));
+  const byKey = new Map();
+  for (const decision of [...known, ...newer]) {
+    const other = byKey.get(keyOf(decision));
+    if (!other || decision.outcome !== null) byKey.set(keyOf(decision), decision);
+  }
   return [...byKey.values()]
     .sort((one, other) => other.at_unix_ms - one.at_unix_ms || other.at_ns - one.at_ns)
     .slice(0, most);
@@ -155,6 +159,8 @@ function measured(name, value) {
   if (typeof value === 'boolean') return [words(name), value ? 'yes' : 'no'];
   const [suffix, rest, format] = SUFFIXES.find(([pattern]) => pattern.test(name)) ?? [/$/, '', count];
   const label = words(name.replace(suffix, rest));
+  // The largest number there is stands for what has no bound.
+  if (value >= 2 ** 63) return [label, 'no bound'];
   return [label, typeof value === 'number' ? format(value) : (value ?? 'none')];
 }
 

@@ -170,7 +170,7 @@ function loadCalibration() {
 async function loadExplanation() {
   const { asked } = state;
   try {
-    const { decision, explanation } = await getJson('/explain', { channel: asked.channel, id: asked.id });
+    const { decision, explanation } = await getJson('/explain', asked);
     if (state.asked !== asked) return;
     state.explained = decision;
     renderExplanation(decision, explanation);
@@ -253,13 +253,13 @@ function takeDecision(decision) {
 
 // Choosing. The address says which channel and which decision are shown, so that links and the back button work.
 
-function isAsked({ channel, id }) {
-  return state.asked?.channel === channel && state.asked.id === String(id);
+function isAsked({ channel, id, at_unix_ms: atMs }) {
+  return state.asked?.channel === channel && state.asked.id === String(id) && state.asked.at_unix_ms === String(atMs);
 }
 
 function address(channel, decision) {
   const parameters = new URLSearchParams({ channel });
-  if (decision) parameters.set('decision', `${decision.channel}/${decision.id}`);
+  if (decision) parameters.set('decision', `${decision.channel}/${decision.id}/${decision.at_unix_ms}`);
   return `/?${parameters}`;
 }
 
@@ -297,8 +297,8 @@ function closeDecision() {
 async function followAddress() {
   const parameters = new URLSearchParams(location.search);
   showChannel(parameters.get('channel'));
-  const [, channel, id] = parameters.get('decision')?.match(/^(.*)\/(\d+)$/s) ?? [];
-  await showDecision(channel === undefined ? null : { channel, id });
+  const [, channel, id, atMs] = parameters.get('decision')?.match(/^(.*)\/(\d+)\/(\d+)$/s) ?? [];
+  await showDecision(channel === undefined ? null : { channel, id, at_unix_ms: atMs });
 }
 
 function showChannel(channel) {

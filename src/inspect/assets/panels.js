@@ -27,7 +27,7 @@ function fullness({ backlog_bytes: backlog, capacity_bytes: capacity }) {
 
 /** What each channel sent a second between two overviews. */
 export function ratesBetween(before, after) {
-  const seconds = (after.now_ms - before.now_ms) / 1000;
+  const seconds = (after.monotonic_ms - before.monotonic_ms) / 1000;
   const earlier = new Map(before.channels.map((channel) => [channel.name, channel]));
   const rates = new Map();
   for (const channel of after.channels) {
@@ -114,7 +114,7 @@ export function renderFacts(name, channel) {
 function factsOf(channel) {
   const { sender_waits: sending, receiver_waits: receiving } = channel;
   const facts = [
-    ['Controller', channel.mode],
+    ['Controller', channel.mode === 'off' ? 'only watched from here' : channel.mode],
     ['Forecast', words(channel.forecast)],
     ['Order', words(channel.order)],
     ['Backlog', `${whole(channel.backlog_messages)} messages`],

@@ -6,14 +6,14 @@ const BUCKETS = 1200;
 // A merged point keeps the largest of what must fit, so that no peak gets lost, and the mean of what is a rate.
 const PEAKS = ['capacity_bytes', 'backlog_bytes', 'forecast_bytes'];
 const RATES = ['arrived_bytes_s', 'sender_wait_share', 'receiver_wait_share'];
-const COLUMNS = ['t_ms', 'strategy', ...PEAKS, ...RATES];
+const COLUMNS = ['t_ms', 'span_ms', 'strategy', ...PEAKS, ...RATES];
 
 /** How much time one point of a series stands for at least. */
 export const bucketMs = ({ windowMs }) => windowMs / BUCKETS;
 
 export function emptySeries(windowMs) {
   const columns = Object.fromEntries(COLUMNS.map((name) => [name, []]));
-  return { ...columns, windowMs, latestMs: 0, mergedIntoLast: 0 };
+  return { ...columns, windowMs, latestMs: 0 };
 }
 
 /** Adds what an answer has that is newer than what is there; strategies are kept by name, as answers number them anew. */
@@ -34,15 +34,15 @@ function isSameBucket(series, time) {
 }
 
 function pushPoint(series, points, index) {
-  for (const name of ['t_ms', ...PEAKS, ...RATES]) series[name].push(points[name][index]);
-  series.mergedIntoLast = 1;
+  for (const name of ['t_ms', 'span_ms', ...PEAKS, ...RATES]) series[name].push(points[name][index]);
 }
 
 function mergePoint(series, points, index) {
   const last = series.t_ms.length - 1;
-  series.mergedIntoLast += 1;
+  series.span_ms[last] += points.span_ms[index];
+  const share = points.span_ms[index] / (series.span_ms[last] || 1);
   for (const name of PEAKS) series[name][last] = Math.max(series[name][last], points[name][index]);
-  for (const name of RATES) series[name][last] += (points[name][index] - series[name][last]) / series.mergedIntoLast;
+  for (const name of RATES) series[name][last] += (points[name][index] - series[name][last]) * share;
 }
 
 function forgetOlder(series, fromMs) {

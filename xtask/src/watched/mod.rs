@@ -50,15 +50,21 @@ impl Drop for Ended {
 struct Demo {
     child: Ended,
     address: String,
+    _picture: tempfile::TempDir,
 }
 
 impl Demo {
     /// Starts one whose runs take so many seconds each; its channel has decided something when this returns.
     fn start(seconds: u32, more: &[&str]) -> Result<Self, Box<dyn Error>> {
-        let picture = std::env::temp_dir().join(format!("tidegate-demo-{}.svg", std::process::id()));
+        let picture = tempfile::tempdir()?;
         let mut command = Command::new(command()?);
         command.args(["demo", "--json", "--port", "0", "--seconds", &seconds.to_string()]).args(more);
-        command.arg("--picture").arg(picture).current_dir(root()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .arg("--picture")
+            .arg(picture.path().join("demo.svg"))
+            .current_dir(root())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         let mut child = Ended(command.spawn()?);
         let errors = BufReader::new(child.0.stderr.take().ok_or("no standard error")?);
         let mut lines = errors.lines().map_while(Result::ok);
@@ -66,7 +72,7 @@ impl Demo {
         let address = told.ok_or("the demo did not say where it serves")?;
         // What it says later goes nowhere, and must not block it.
         std::thread::spawn(move || lines.for_each(drop));
-        Ok(Self { child, address })
+        Ok(Self { child, address, _picture: picture })
     }
 
     fn pid(&self) -> u32 {

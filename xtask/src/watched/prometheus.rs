@@ -13,6 +13,8 @@ use crate::watched::{Demo, Ended, Outcome, get, has, root, run, until};
 const RATE_OFF_MAX: f64 = 0.05;
 /// Time over which both are taken.
 const SPAN: Duration = Duration::from_secs(12);
+/// A scrape that a loaded machine missed spoils a comparison.
+const TRIES: usize = 3;
 /// Regular traffic, so that what comes between the last scrape and the look is little of it.
 const TRACE: &str = "cli/traces/packets_modbus.csv.gz";
 
@@ -28,7 +30,7 @@ pub(crate) fn check() -> Outcome {
     promtool(&["check", "config", "prometheus.yml"])?;
     promtool(&["check", "rules", "alerts.yml"])?;
     promtool(&["test", "rules", "alerts_test.yml"])?;
-    let demo = Demo::start(60, &["--trace", TRACE, TRACE])?;
+    let demo = Demo::start(600, &["--trace", TRACE, TRACE])?;
     demo.wait_for_traffic()?;
     let exported = get(&demo.address, "/metrics")?;
     lint(&exported)?;
@@ -107,13 +109,18 @@ fn check_rate(demo: &Demo) -> Outcome {
     };
     let metric = "tidegate_sent_messages_total{channel=\"adaptive\"}";
     until("a first scrape", || Ok(query(metric, sent()?.0)?.is_some()))?;
-    let before = sent()?;
-    std::thread::sleep(SPAN);
-    let after = sent()?;
-    let counted = (after.1 - before.1) / ((after.0 - before.0) / 1e3);
-    let span_ms = (after.0 - before.0) as u64;
-    let rate = query(&format!("rate({metric}[{span_ms}ms])"), after.0)?.ok_or("no rate")?;
-    let off = (rate / counted - 1.0).abs();
-    println!("rate by Prometheus {rate:.1} messages/s, counted {counted:.1}: off by {:.2} %", off * 100.0);
-    if counted > 0.0 && off <= RATE_OFF_MAX { Ok(()) } else { Err("they are too far apart".into()) }
+    for _ in 0..TRIES {
+        let before = sent()?;
+        std::thread::sleep(SPAN);
+        let after = sent()?;
+        let counted = (after.1 - before.1) / ((after.0 - before.0) / 1e3);
+        let span_ms = (after.0 - before.0) as u64;
+        let rate = query(&format!("rate({metric}[{span_ms}ms])"), after.0)?.ok_or("no rate")?;
+        let off = (rate / counted - 1.0).abs();
+        println!("rate by Prometheus {rate:.1} messages/s, counted {counted:.1}: off by {:.2} %", off * 100.0);
+        if counted > 0.0 && off <= RATE_OFF_MAX {
+            return Ok(());
+        }
+    }
+    Err("they are too far apart".into())
 }

@@ -43,7 +43,8 @@ impl Drop for Tmux {
 
 /// Runs it beside a demo and looks at its screen; with `update` the documentation shows that from now on.
 pub(crate) fn check(update: bool) -> Outcome {
-    let demo = Demo::start(30, &[])?;
+    // A picture wants traffic; a check wants time.
+    let demo = Demo::start(if update { 30 } else { 600 }, &[])?;
     demo.wait_for_traffic()?;
     let tmux = Tmux { socket: format!("tidegate-{}", std::process::id()) };
     let top = format!("{} top", command()?.display());
