@@ -36,13 +36,14 @@ pub(crate) fn run(command: &Control, interrupted: &Arc<AtomicBool>) -> Result<()
         ..settings.controller()?
     };
     let registry = Registry::default();
+    options.budget.iter().for_each(|budget| registry.set_budget(Arc::clone(budget)));
     // Only where a flag says so: who controls may run beside who serves.
     let _endpoint = command.flags.names_a_place().then(|| listen(&settings, &registry)).transpose()?;
     let mut watch = Watch::new(options, registry)?;
     let what = if command.shadow { "watches" } else { "controls" };
     println!("{what} the channels in {} that no other controller has", watch.host().path().display());
     while !interrupted.load(Ordering::Relaxed) {
-        watch.look(&mut |line| println!("{line}"))?;
+        watch.look(&mut |line| println!("{line}"));
         std::thread::sleep(LOOK_EVERY);
     }
     println!("ends; the channels stay as they are");

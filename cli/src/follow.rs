@@ -1,7 +1,7 @@
 //! A journal's file, read on as it grows.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -18,26 +18,27 @@ const LINE_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Follower {
     path: PathBuf,
-    file: File,
+    /// None while there is none.
+    file: Option<File>,
     offset: u64,
     /// The beginning of a line of which the end is not written yet.
     begun: Vec<u8>,
 }
 
 impl Follower {
-    /// Follows `path` from its beginning.
-    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
-        let file = File::open(path).map_err(|error| Failure::io("read", path, &error))?;
-        Ok(Self { path: path.into(), file, offset: 0, begun: Vec::new() })
+    /// Follows `path` from its beginning, once it is there.
+    pub(crate) fn new(path: &Path) -> Self {
+        Self { path: path.into(), file: None, offset: 0, begun: Vec::new() }
     }
 
     /// Hands over the decisions that came since the last look. Lines that are none are left out.
     pub(crate) fn look(&mut self, mut take: impl FnMut(Decision)) -> Result<(), Failure> {
-        self.reopen_if_replaced();
-        let failed = |error: std::io::Error, path: &Path| Failure::io("read", path, &error);
-        self.file.seek(SeekFrom::Start(self.offset)).map_err(|e| failed(e, &self.path))?;
+        self.reopen_if_replaced()?;
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let failed = |error| Failure::io("read", &self.path, &error);
+        file.seek(SeekFrom::Start(self.offset)).map_err(failed)?;
         let mut bytes = Vec::new();
-        (&self.file).take(LOOK_BYTES_MAX).read_to_end(&mut bytes).map_err(|e| failed(e, &self.path))?;
+        file.take(LOOK_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
         self.offset += bytes.len() as u64;
         self.begun.extend(bytes);
         let Some(end) = self.begun.iter().rposition(|byte| *byte == b'\n') else {
@@ -54,15 +55,19 @@ impl Follower {
     }
 
     /// Begins anew where the file was cut, or another stands in its place.
-    fn reopen_if_replaced(&mut self) {
-        let Ok(there) = std::fs::metadata(&self.path) else { return };
-        let same = self.file.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()));
-        if same && there.len() >= self.offset {
-            return;
+    fn reopen_if_replaced(&mut self) -> Result<(), Failure> {
+        let there = match std::fs::metadata(&self.path) {
+            Ok(there) => there,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(Failure::io("read", &self.path, &error)),
+        };
+        let own = self.file.as_ref().and_then(|file| file.metadata().ok());
+        let is_same = own.is_some_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()));
+        if !is_same || there.len() < self.offset {
+            let file = File::open(&self.path).map_err(|error| Failure::io("read", &self.path, &error))?;
+            *self = Self { file: Some(file), ..Self::new(&self.path) };
         }
-        if let Ok(file) = File::open(&self.path) {
-            *self = Self { file, offset: 0, begun: Vec::new(), path: std::mem::take(&mut self.path) };
-        }
+        Ok(())
     }
 }
 
@@ -77,8 +82,9 @@ mod tests {
         let decision = include_str!("../tests/decision.jsonl").trim();
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal.jsonl");
+        let mut follower = Follower::new(&path);
+        follower.look(|_| panic!("there is no file")).unwrap();
         let mut file = File::create(&path).unwrap();
-        let mut follower = Follower::open(&path).unwrap();
         let seen = |follower: &mut Follower| {
             let mut ids = Vec::new();
             follower.look(|decision| ids.push(decision.id)).unwrap();

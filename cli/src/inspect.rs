@@ -66,7 +66,8 @@ pub(crate) fn run(command: &Inspect) -> Result<(), Failure> {
         ("rate", format!("{} messages/s, {}/s", count(messages_s), bytes(bytes_s))),
         ("backlog", format!("{} messages, {}", row.backlog_messages, bytes(row.backlog_bytes as f64))),
         ("capacity", format!("{}, after {} rings", bytes(row.capacity_bytes as f64), row.ring_epochs)),
-        ("forecast", format!("at most {} ({})", bytes(row.forecast_bytes as f64), row.forecast)),
+        ("forecast", forecast(row)),
+        ("tuned by", row.controller_pid.map_or("nobody".into(), |pid| format!("process {pid}"))),
         ("waits by", row.strategy.clone()),
         ("for room", waits(&row.sender_waits)),
         ("for messages", waits(&row.receiver_waits)),
@@ -78,6 +79,13 @@ pub(crate) fn run(command: &Inspect) -> Result<(), Failure> {
     }
     println!("{table}");
     Ok(())
+}
+
+fn forecast(row: &ChannelRow) -> String {
+    match row.forecast_bytes {
+        0 => "none yet".into(),
+        most => format!("at most {} ({})", bytes(most as f64), row.forecast),
+    }
 }
 
 fn endpoints(of: &[EndpointRow]) -> String {

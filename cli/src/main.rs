@@ -36,11 +36,18 @@ use clap::{Parser, Subcommand};
 
 use failure::Failure;
 
+const ENVIRONMENT: &str = "\
+Environment:
+  TIDEGATE_DIR     directory in which processes find each other, of mode 0700 (default: /dev/shm/tidegate-UID)
+  TIDEGATE_CONFIG  file of settings (default: tidegate/config.toml in $XDG_CONFIG_HOME or ~/.config)
+  TIDEGATE_LISTEN, TIDEGATE_PROFILE, TIDEGATE_BUDGET_MIB, TIDEGATE_MODEL  settings, see `tidegate config show`
+  NO_COLOR         where it is set and not empty, nothing is coloured (no-color.org)";
+
 /// A shared-memory channel between processes that tunes itself.
 ///
 /// Exit codes: 0 done, 2 wrong usage, 3 something needed is missing, 4 a file is damaged or foreign.
 #[derive(Debug, Parser)]
-#[command(name = "tidegate", version)]
+#[command(name = "tidegate", version, after_long_help = ENVIRONMENT)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -107,10 +114,9 @@ fn interrupts(command: &Command) -> Result<Arc<AtomicBool>, Failure> {
         // Signals keep their default there: the parent decides what an interrupt means.
         return Ok(interrupted);
     }
-    if matches!(
-        command,
-        Command::Demo(_) | Command::Record(_) | Command::Control(_) | Command::Serve(_) | Command::Top(_)
-    ) || matches!(command, Command::Replay(r) if r.is_live())
+    if matches!(command, Command::Demo(_) | Command::Record(_) | Command::Control(_) | Command::Serve(_))
+        || matches!(command, Command::Replay(r) if r.is_live())
+        || matches!(command, Command::Top(top) if top.is_live())
     {
         for signal in SIGNALS {
             signal_hook::flag::register(signal, Arc::clone(&interrupted)).map_err(failed)?;

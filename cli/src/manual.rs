@@ -29,6 +29,9 @@ fn visible() -> Command {
     if let Some(about) = all.get_about() {
         visible = visible.about(about.clone());
     }
+    if let Some(more) = all.get_after_long_help() {
+        visible = visible.after_long_help(more.clone());
+    }
     visible.subcommands(all.get_subcommands().filter(|command| !command.is_hide_set()).cloned())
 }
 

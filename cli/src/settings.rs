@@ -29,8 +29,8 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     listen: Option<String>,
-    /// What costs what: latency, balanced or efficient
-    #[arg(long, value_name = "PROFILE")]
+    /// What costs what
+    #[arg(long, value_name = "PROFILE", value_parser = ["latency", "balanced", "efficient"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<String>,
     /// Mebibytes of rings that all channels may have together
@@ -151,12 +151,14 @@ impl Flags {
 
 impl Settings {
     pub(crate) fn address(&self) -> Result<Address, Failure> {
-        self.listen.parse().map_err(Failure::Usage)
+        let wrong = |why| Failure::Usage(format!("listen: {why}"));
+        self.listen.replacen("localhost:", "127.0.0.1:", 1).parse().map_err(wrong)
     }
 
     /// Options of a controller, to be completed by the command.
     pub(crate) fn controller(&self) -> Result<ControllerOptions, Failure> {
-        let weights: Weights = self.profile.parse().map_err(Failure::Usage)?;
+        let wrong = |why| Failure::Usage(format!("profile: {why}"));
+        let weights: Weights = self.profile.parse().map_err(wrong)?;
         let budget = match self.budget_mib {
             Some(mebibytes @ 1..=0x10_0000) => Some(Arc::new(Budget::new(mebibytes << 20))),
             Some(other) => return Err(Failure::Usage(format!("budget_mib is 1 to 1,048,576, and not {other}"))),

@@ -11,9 +11,12 @@ pub(crate) fn aligned(heads: &[&str]) -> Table {
     table
 }
 
-/// A table without lines.
+/// A table without lines; without heads, too, if there are none.
 pub(crate) fn plain(heads: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header(heads);
+    table.load_style(NOTHING);
+    if !heads.is_empty() {
+        table.set_header(heads);
+    }
     table
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tidegate::channel::Steered;
 use tidegate::control::{Controller, ControllerOptions, Mode};
 use tidegate::inspect::Registry;
-use tidegate::{Channel, EntryState, Host};
+use tidegate::{Channel, EntryState, Host, ShmError};
 
 use crate::failure::Failure;
 
@@ -22,6 +22,8 @@ pub(crate) struct Watch {
     options: ControllerOptions,
     registry: Registry,
     met: BTreeMap<String, Met>,
+    /// The directory could not be read when it was last looked at.
+    is_blind: bool,
 }
 
 /// A channel that was met.
@@ -45,7 +47,7 @@ enum State {
 impl Watch {
     /// Controllers get `options`; what they see and do shows in `registry`.
     pub(crate) fn new(options: ControllerOptions, registry: Registry) -> Result<Self, Failure> {
-        Ok(Self { host: Host::of_user()?, options, registry, met: BTreeMap::new() })
+        Ok(Self { host: Host::of_user()?, options, registry, met: BTreeMap::new(), is_blind: false })
     }
 
     /// The directory.
@@ -54,8 +56,18 @@ impl Watch {
     }
 
     /// Looks who came and went; tells `say` of it.
-    pub(crate) fn look(&mut self, say: &mut dyn FnMut(&str)) -> Result<(), Failure> {
-        let held = self.held_by_others()?;
+    pub(crate) fn look(&mut self, say: &mut dyn FnMut(&str)) {
+        let held = match self.held_by_others() {
+            Ok(held) => held,
+            Err(error) => {
+                // What is held stays in sight, and others may mend it.
+                if !std::mem::replace(&mut self.is_blind, true) {
+                    say(&format!("{}: {error}; looks again", self.host.path().display()));
+                }
+                return;
+            }
+        };
+        self.is_blind = false;
         let registry = &self.registry;
         self.met.retain(|name, met| {
             // A channel is not kept alive from here. Who looks lets go when all have left, who controls when nobody sends or receives.
@@ -78,11 +90,10 @@ impl Watch {
         for (name, met) in &mut self.met {
             met.look(name, &self.options, &self.registry, say);
         }
-        Ok(())
     }
 
     /// Names of channels that other processes hold.
-    fn held_by_others(&self) -> Result<Vec<String>, Failure> {
+    fn held_by_others(&self) -> Result<Vec<String>, ShmError> {
         let own = std::process::id();
         let is_held = |state: &EntryState| match state {
             EntryState::Held { kind: "channel", pids, .. } => pids.iter().any(|pid| *pid != own),

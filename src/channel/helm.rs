@@ -45,6 +45,14 @@ impl Channel {
     }
 }
 
+impl Channel {
+    /// The process that tunes the channel, if one does; it is not asked whether it lives.
+    pub fn steered_by(&self) -> Option<u32> {
+        let word = self.core.control.helm.load(Relaxed);
+        (word != 0).then_some(word as u32)
+    }
+}
+
 impl Drop for Helm {
     fn drop(&mut self) {
         if !self.core.membership.is_inherited() {
@@ -67,7 +75,9 @@ mod tests {
         let helm = channel.try_steer().unwrap();
         assert_eq!(other.try_steer().unwrap_err(), Steered { pid: std::process::id() });
         assert!(channel.try_steer().is_err(), "not twice, either");
+        assert_eq!(other.steered_by(), Some(std::process::id()));
         drop(helm);
+        assert_eq!(other.steered_by(), None);
         let helm = other.try_steer().unwrap();
         assert!(channel.try_steer().is_err());
         drop(helm);

@@ -210,7 +210,7 @@ fn lane_view(core: &Core, lane: usize, at_ns: u64) -> Option<LaneView> {
         rejected: words.shape.rejected.load(Relaxed),
         rejected_bytes: words.shape.rejected_bytes.load(Relaxed),
         dropped: words.taking.dropped.load(Relaxed).wrapping_add(lapped::missed(&words)),
-        sender_waits: waits(&*core.sender_wait(lane).ok()?, at_ns),
+        sender_waits: waits(&*core.sender_wait(lane).ok()?, at_ns, owner != 0),
     })
 }
 
@@ -224,13 +224,25 @@ fn receivers(core: &Core) -> Vec<u64> {
 
 fn receiver_waits(core: &Core, at_ns: u64) -> WaitView {
     let seats = if core.readers() == Readers::One { 1 } else { SEATS };
-    let points = (0..seats).filter_map(|seat| core.receiver_waits(seat).ok());
-    points.map(|point| waits(&point, at_ns)).fold(WaitView::default(), |sum, one| sum.with(&one))
+    let points = (0..seats).filter_map(|seat| Some((core.receiver_waits(seat).ok()?, is_taken(core, seat))));
+    points
+        .map(|(point, is_attached)| waits(&point, at_ns, is_attached))
+        .fold(WaitView::default(), |sum, one| sum.with(&one))
 }
 
-fn waits(point: &WaitPoint, at_ns: u64) -> WaitView {
+/// Whether a receiver has this seat.
+fn is_taken(core: &Core, seat: usize) -> bool {
+    let word = match core.readers() {
+        Readers::One => &core.control.receiver,
+        Readers::Competing | Readers::Each => &core.control.seats[seat],
+    };
+    !matches!(word.load(Relaxed), 0 | RECEIVER_GONE)
+}
+
+/// Who has died waits no more, although it says so still.
+fn waits(point: &WaitPoint, at_ns: u64, is_attached: bool) -> WaitView {
     let counters = &point.counters;
-    let since_ns = counters.waiting_since_ns.load(Relaxed);
+    let since_ns = if is_attached { counters.waiting_since_ns.load(Relaxed) } else { 0 };
     let ongoing_ns = if since_ns == 0 { 0 } else { at_ns.saturating_sub(since_ns) };
     WaitView {
         waits: counters.waits.load(Relaxed),

@@ -9,6 +9,9 @@ pub const REALISED_BINS: usize = 11;
 /// A window is judged if the look that ends it comes no later than this part of the horizon.
 const LATE_PART: u64 = 4;
 
+/// What a forecast may be off by its computation.
+const ROUNDING_BYTES: f64 = 1.0;
+
 /// How one channel's forecasts did. While nothing comes, nothing is judged.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Calibration {
@@ -74,7 +77,8 @@ impl Calibration {
     }
 
     fn judge(&mut self, window: &Window) {
-        let is_within = window.peak_bytes as f64 <= window.forecast_bytes;
+        // Forecasts are computed in ticks of service: what they say in bytes is rounded.
+        let is_within = window.peak_bytes as f64 <= window.forecast_bytes.ceil() + ROUNDING_BYTES;
         let tenths = (window.peak_bytes as f64 / window.forecast_bytes * 10.0).ceil() as usize;
         let bin = if is_within { tenths.clamp(1, REALISED_BINS - 1) - 1 } else { REALISED_BINS - 1 };
         self.judged += 1;
@@ -100,7 +104,7 @@ mod tests {
         assert_eq!(calibration.judged, 0, "its horizon has not passed");
         calibration.observe(tick(5), (10, 10), of(100.0));
         assert_eq!((calibration.judged, calibration.within, calibration.realised[2]), (1, 1, 1));
-        calibration.observe(tick(9), (101, 10), of(0.0));
+        calibration.observe(tick(9), (102, 10), of(0.0));
         assert_eq!((calibration.judged, calibration.within, calibration.realised[10]), (2, 1, 1));
         calibration.observe(tick(13), (0, 10), of(5.0));
         assert_eq!((calibration.within, calibration.realised[0]), (2, 1), "nothing of nothing is within");

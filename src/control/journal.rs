@@ -169,8 +169,10 @@ pub(crate) fn sentence(
     let why = match reason {
         Reason::PlanFits => "the plan in force is the cheapest".to_owned(),
         Reason::OverflowNow => "a sender waits for room".to_owned(),
-        Reason::OverflowForecast => format!("a backlog of {forecast} is forecast"),
-        Reason::SlackProven => format!("only {forecast} is forecast, and less has sufficed for long"),
+        Reason::OverflowForecast => format!("up to {forecast} in the fullest ring are forecast"),
+        Reason::SlackProven => {
+            format!("no more than {forecast} is believed to come into the fullest ring, and less has sufficed for long")
+        }
         Reason::GrowthFutile => {
             "larger rings have been as full, since the receiver is slower than who sends".to_owned()
         }

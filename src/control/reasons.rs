@@ -68,6 +68,9 @@ pub enum Blocker {
 }
 
 impl Action {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Hold, Self::Grow, Self::Shrink, Self::SwitchWait];
+
     /// Its name in the journal and the metrics.
     pub fn name(self) -> &'static str {
         match self {
@@ -99,11 +102,11 @@ impl Blocker {
     /// Why not, in words.
     pub(crate) fn sentence(self) -> &'static str {
         match self {
-            Self::DeadBand => "what is cheaper is cheaper by too little",
+            Self::DeadBand => "that would save too little",
             Self::Dwell => "the last change was too recent",
             Self::Futile => "larger rings have been as full not long ago",
             Self::Rent => "the memory would cost more than stalls have cost so far",
-            Self::Budget => "the budget has no memory left for it, or others need it more",
+            Self::Budget => "the budget has not that much left, or others need it more",
             Self::Busy => "the rings that it needs still hold messages",
             Self::NotAllowed => "the channel was not created for it, or this process may only receive",
             Self::NoMemory => "there is no memory for it",

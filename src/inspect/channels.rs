@@ -6,7 +6,7 @@ use std::fs;
 use serde::{Deserialize, Serialize};
 
 use crate::channel::{LaneView, Order, WaitView};
-use crate::control::{HistoryPoint, Mode};
+use crate::control::{Budget, ControllerState, HistoryPoint, Mode};
 use crate::inspect::clock::UnixClock;
 use crate::inspect::registry::{Presence, Shown};
 
@@ -51,6 +51,8 @@ pub struct ChannelRow {
     pub state: Presence,
     /// What the controller that was asked may do.
     pub mode: Mode,
+    /// The process that tunes it, if one does.
+    pub controller_pid: Option<u32>,
     /// How endpoints wait.
     pub strategy: String,
     /// `per_sender` or `global`.
@@ -120,9 +122,8 @@ pub struct WaitRow {
 }
 
 impl Channels {
-    pub(crate) fn of(shown: &[Shown], noted: &BTreeMap<String, u64>) -> Self {
+    pub(crate) fn of(shown: &[Shown], budget: Option<&Budget>, noted: &BTreeMap<String, u64>) -> Self {
         let clock = UnixClock::now();
-        let budget = shown.iter().find_map(|shown| shown.state.budget.as_ref());
         Self {
             version: 1,
             now_ms: clock.now_ms(),
@@ -134,7 +135,7 @@ impl Channels {
 }
 
 impl ChannelRow {
-    fn of(Shown { state, view, presence }: &Shown, noted: &BTreeMap<String, u64>) -> Self {
+    fn of(Shown { state, view, presence, steered_by }: &Shown, noted: &BTreeMap<String, u64>) -> Self {
         let journal = state.journal.lock();
         let (decisions, forecast) = (journal.entered(), journal.forecasting().forecast.clone());
         drop(journal);
@@ -144,6 +145,7 @@ impl ChannelRow {
             name: state.name.clone(),
             state: *presence,
             mode: state.mode,
+            controller_pid: *steered_by,
             strategy: view.strategy.to_string(),
             order: if view.order == Order::Global { "global" } else { "per_sender" },
             senders: rows(view.lanes.iter().filter_map(|lane| lane.sender_pid).collect()),
@@ -151,7 +153,7 @@ impl ChannelRow {
             capacity_bytes: view.ring_bytes(),
             backlog_bytes: view.backlog_bytes(),
             backlog_messages: sum(LaneView::backlog_messages),
-            forecast_bytes: state.history.lock().newest().map_or(0, |point| point.forecast_bytes),
+            forecast_bytes: if *presence == Presence::Gone { 0 } else { newest_forecast(state) },
             sent_messages: sum(|lane| lane.sent_messages),
             sent_bytes: sum(|lane| lane.sent_bytes),
             received_messages: sum(|lane| lane.received_messages),
@@ -166,6 +168,10 @@ impl ChannelRow {
             forecast,
         }
     }
+}
+
+fn newest_forecast(state: &ControllerState) -> u64 {
+    state.history.lock().newest().map_or(0, |point| point.forecast_bytes)
 }
 
 impl EndpointRow {

@@ -1,10 +1,11 @@
 //! `/decisions`, `/explain` and `/models`: what controllers did, why, and how well they foresaw.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::control::{Action, Calibration, Decision, REALISED_BINS, Reason};
+use crate::control::{Action, Calibration, Decision, ForecastSource, Mode, REALISED_BINS, Reason};
 use crate::inspect::registry::Registry;
 
 /// Decisions in one answer at most.
@@ -16,7 +17,8 @@ const LIMIT: usize = 100;
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Filter {
     pub(crate) channel: Option<String>,
-    action: Option<Action>,
+    /// `changes` for all but `hold`.
+    action: Option<String>,
     reason: Option<Reason>,
     /// Not before that, milliseconds since the Unix epoch.
     since_ms: Option<u64>,
@@ -84,9 +86,13 @@ impl FromStr for Place {
 /// What the request asks for makes no sense.
 pub(crate) fn list(registry: &Registry, filter: &Filter) -> Result<Listed, String> {
     let before: Option<Place> = filter.before.as_deref().map(str::parse).transpose()?;
-    let limit = filter.limit.unwrap_or(LIMIT).min(LIMIT_MAX);
-    let passes =
-        |decision: &&Decision| filter.passes(decision) && before.as_ref().is_none_or(|b| Place::of(decision) < *b);
+    let limit = filter.limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX);
+    let actions = filter.actions()?;
+    let passes = |decision: &&Decision| {
+        actions.contains(&decision.action)
+            && filter.passes(decision)
+            && before.as_ref().is_none_or(|b| Place::of(decision) < *b)
+    };
     // Those of controllers elsewhere stand in the order in which they were noted.
     let mut places: Vec<Place> =
         registry.elsewhere(|noted| noted.iter().map(|n| &n.decision).filter(passes).map(Place::of).collect());
@@ -125,9 +131,22 @@ fn elsewhere(registry: &Registry, channel: &str, is_it: impl Fn(&&Decision) -> b
 }
 
 impl Filter {
+    fn actions(&self) -> Result<Vec<Action>, String> {
+        let Some(wanted) = self.action.as_deref() else { return Ok(Action::ALL.into()) };
+        let is_wanted = |action: &Action| match wanted {
+            "changes" => *action != Action::Hold,
+            name => action.name() == name,
+        };
+        let actions: Vec<Action> = Action::ALL.into_iter().filter(is_wanted).collect();
+        if actions.is_empty() {
+            let known = Action::ALL.map(Action::name).join(", ");
+            return Err(format!("`action` is {known} or changes, and not `{wanted}`"));
+        }
+        Ok(actions)
+    }
+
     fn passes(&self, decision: &Decision) -> bool {
         self.channel.as_deref().is_none_or(|channel| channel == decision.channel)
-            && self.action.is_none_or(|action| action == decision.action)
             && self.reason.is_none_or(|reason| reason == decision.reason)
             && self.since_ms.is_none_or(|since_ms| decision.at_unix_ms >= since_ms)
             && self.until_ms.is_none_or(|until_ms| decision.at_unix_ms <= until_ms)
@@ -178,6 +197,10 @@ struct Forecasting {
     judged: u64,
     within: u64,
     realised: Vec<RealisedBin>,
+    /// Forecasts by what made them.
+    forecasts: BTreeMap<&'static str, u64>,
+    /// Whether they are those of whoever watches from here, and not of a controller.
+    only_watched: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -199,6 +222,12 @@ impl Models {
                 judged: calibration.judged,
                 within: calibration.within,
                 realised: bins(&calibration),
+                forecasts: ForecastSource::ALL
+                    .map(ForecastSource::name)
+                    .into_iter()
+                    .zip(calibration.forecasts)
+                    .collect(),
+                only_watched: state.mode == Mode::Off,
             }
         };
         Self { version: 1, models: registry.states().into_iter().map(of).collect() }

@@ -85,7 +85,7 @@ fn spin_seconds(strategy: WaitStrategy) -> f64 {
 const FIRST_BUCKET: usize = 8;
 
 /// Renders all of it.
-pub(crate) fn render(shown: &[Shown]) -> String {
+pub(crate) fn render(shown: &[Shown], budget: Option<&Budget>) -> String {
     let mut families: Vec<MetricFamily> = FIGURES
         .iter()
         .map(|figure| {
@@ -96,7 +96,7 @@ pub(crate) fn render(shown: &[Shown]) -> String {
     families.extend(by_role(shown));
     families.push(decisions(shown));
     families.push(forecasts(shown));
-    families.extend(budget(shown));
+    families.extend(budget.into_iter().flat_map(of_budget));
     families.push(about());
     // A family without members is no family to the encoder.
     families.retain(|family| !family.get_metric().is_empty());
@@ -206,8 +206,7 @@ fn forecasts(shown: &[Shown]) -> MetricFamily {
     family(("tidegate_forecasts_total", help), MetricType::COUNTER, metrics)
 }
 
-fn budget(shown: &[Shown]) -> Vec<MetricFamily> {
-    let Some(budget) = shown.iter().find_map(|shown| shown.state.budget.as_ref()) else { return Vec::new() };
+fn of_budget(budget: &Budget) -> Vec<MetricFamily> {
     let gauge = |name, help, of: fn(&Budget) -> u64| {
         family((name, help), MetricType::GAUGE, vec![number(MetricType::GAUGE, Vec::new(), of(budget) as f64)])
     };

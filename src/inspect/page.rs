@@ -59,7 +59,7 @@ pub(crate) fn render(registry: &Registry, filter: &Filter) -> Result<Html<String
     Ok(Html(PAGE.replace("<!--channels-->", &rows.into_string()).replace("<!--decisions-->", &items.into_string())))
 }
 
-fn row(Shown { state, view, presence }: &Shown) -> Markup {
+fn row(Shown { state, view, presence, .. }: &Shown) -> Markup {
     let sent = view.total(|lane| lane.sent_messages);
     html! {
         tr data-channel=(state.name) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::channel::{Channel, ChannelView};
-use crate::control::{ControllerState, Decision};
+use crate::control::{Budget, ControllerState, Decision};
 use crate::inspect::channels::Channels;
 
 /// Channels that were let go and are shown still.
@@ -37,6 +37,7 @@ struct Text {
 #[derive(Debug, Default)]
 struct Inner {
     entries: BTreeMap<String, Entry>,
+    budget: Option<Arc<Budget>>,
     elsewhere: VecDeque<Noted>,
     notes: u64,
 }
@@ -66,6 +67,8 @@ pub(crate) struct Shown {
     pub(crate) state: Arc<ControllerState>,
     pub(crate) view: ChannelView,
     pub(crate) presence: Presence,
+    /// Process that tunes it.
+    pub(crate) steered_by: Option<u32>,
 }
 
 /// Who is at a channel.
@@ -103,6 +106,18 @@ impl Registry {
         drop(held);
     }
 
+    /// Shows a budget also while no channel has any of it.
+    pub fn set_budget(&self, budget: Arc<Budget>) {
+        self.inner.lock().budget = Some(budget);
+    }
+
+    /// The budget that is shown: that which was set, or that of a channel.
+    pub(crate) fn budget(&self) -> Option<Arc<Budget>> {
+        let inner = self.inner.lock();
+        let of_a_channel = || inner.entries.values().find_map(|entry| entry.state.budget.clone());
+        inner.budget.clone().or_else(of_a_channel)
+    }
+
     /// Enters a decision of a controller in another process, or tells more of one that was entered.
     pub fn note(&self, decision: Decision) {
         let mut inner = self.inner.lock();
@@ -129,7 +144,7 @@ impl Registry {
             noted.iter().for_each(|n| *counts.entry(n.decision.channel.clone()).or_default() += 1);
             counts
         });
-        Channels::of(&self.look(), &noted)
+        Channels::of(&self.look(), self.budget().as_deref(), &noted)
     }
 
     /// The same as JSON, as it was a moment ago: many listen, and it is made once for all.
@@ -165,14 +180,23 @@ impl Registry {
         let found: Vec<_> = inner.entries.values().map(|e| (Arc::clone(&e.state), e.found.clone())).collect();
         drop(inner);
         let look = |(state, found)| match found {
-            Found::Here(channel) => Shown { state, view: Channel::view(&channel), presence: presence(&channel) },
-            Found::Gone { last, .. } => Shown { state, view: *last, presence: Presence::Gone },
+            Found::Here(channel) => Shown {
+                state,
+                view: Channel::view(&channel),
+                presence: Presence::of(&channel),
+                steered_by: channel.steered_by(),
+            },
+            Found::Gone { last, .. } => Shown { state, view: *last, presence: Presence::Gone, steered_by: None },
         };
         found.into_iter().map(look).collect()
     }
 }
 
 impl Presence {
+    fn of(channel: &Channel) -> Self {
+        if channel.is_attended() { Self::Live } else { Self::Idle }
+    }
+
     /// Its name in JSON and on the page.
     pub fn name(self) -> &'static str {
         match self {
@@ -181,10 +205,6 @@ impl Presence {
             Self::Gone => "gone",
         }
     }
-}
-
-fn presence(channel: &Channel) -> Presence {
-    if channel.is_attended() { Presence::Live } else { Presence::Idle }
 }
 
 /// What was seen last, of which nobody is there any more.

@@ -70,7 +70,7 @@ async fn guard(request: Request, next: Next) -> Response {
     let mut answer = if is_own_name(host) {
         next.run(request).await
     } else {
-        wrong(StatusCode::MISDIRECTED_REQUEST, "ask for 127.0.0.1 or localhost")
+        wrong(StatusCode::MISDIRECTED_REQUEST, "ask for 127.0.0.1, [::1] or localhost")
     };
     for (name, value) in PROTECTION {
         answer.headers_mut().insert(name, HeaderValue::from_static(value));
@@ -82,7 +82,7 @@ async fn guard(request: Request, next: Next) -> Response {
 fn is_own_name(host: &str) -> bool {
     let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
     let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    name == "localhost" || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    name.eq_ignore_ascii_case("localhost") || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// What a query asks for; one that makes no sense is answered as everything else is.
@@ -107,7 +107,7 @@ async fn front(State(served): State<Served>, Asked(filter): Asked<Filter>) -> Re
 }
 
 async fn metrics(State(served): State<Served>) -> impl IntoResponse {
-    let text = exposition::render(&served.registry.look());
+    let text = exposition::render(&served.registry.look(), served.registry.budget().as_deref());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 

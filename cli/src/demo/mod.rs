@@ -41,6 +41,9 @@ pub(crate) struct Demo {
     /// Model file, in place of the packaged one
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+    /// File to which the adaptive run's decisions are appended, as lines of JSON
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
     /// Picture to write: arrivals, capacity and forecast over time in the adaptive run
     #[arg(long, value_name = "FILE", default_value = "tidegate-demo.svg")]
     picture: PathBuf,
@@ -57,6 +60,7 @@ const POLICIES: [Policy; 4] = [
 pub(crate) fn run(command: &Demo, interrupted: &Arc<AtomicBool>) -> Result<(), Failure> {
     let traces = schedule::load(&command.traces)?;
     let model = crate::models::forecast_model(command.model.as_deref())?;
+    crate::explain::check_journal(command.journal.as_deref())?;
     let picture = WholeFile::begin(&command.picture)?;
     let registry = Registry::default();
     let address = Address::Tcp(SocketAddr::from(([127, 0, 0, 1], command.port)));
@@ -74,6 +78,7 @@ pub(crate) fn run(command: &Demo, interrupted: &Arc<AtomicBool>) -> Result<(), F
             span: Duration::from_secs(command.seconds),
             model: &model,
             registry: &registry,
+            journal: command.journal.as_deref(),
             interrupted,
         };
         let outcome = run::run(&setup, |share| bar.set_position((share * 1000.0) as u64));

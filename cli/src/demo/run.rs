@@ -1,6 +1,6 @@
 //! One run: a channel, its processes, and what came of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -40,6 +40,7 @@ pub(crate) struct RunSetup<'a> {
     pub(crate) span: Duration,
     pub(crate) model: &'a ForecastModel,
     pub(crate) registry: &'a Registry,
+    pub(crate) journal: Option<&'a Path>,
     pub(crate) interrupted: &'a Arc<AtomicBool>,
 }
 
@@ -83,7 +84,8 @@ pub(crate) fn run(setup: &RunSetup<'_>, progress: impl Fn(f64)) -> Result<Finish
         let arguments = ["produce", &name, &producer.to_string(), &span_ns.to_string()];
         producers.push(Worker::start("demo-child", arguments, setup.paths)?);
     }
-    let options = ControllerOptions { model: setup.model.clone(), ..ControllerOptions::default() };
+    let journal_file = setup.journal.map(Path::to_owned);
+    let options = ControllerOptions { model: setup.model.clone(), journal_file, ..ControllerOptions::default() };
     // What stays as it is, is shown all the same.
     let only_shown = ControllerOptions { mode: Mode::Off, tick: SHOWN_EVERY, ..options.clone() };
     let controller = Controller::start(&channel, policy.name, if policy.controlled { options } else { only_shown });

@@ -24,6 +24,9 @@ const DRAW_EVERY: Duration = Duration::from_millis(500);
 
 /// `tidegate top`.
 #[derive(Debug, Args)]
+#[command(
+    after_long_help = "Keys: q, Esc or Ctrl-C ends; up and down, or k and j, choose a channel; s sorts by name, rate or backlog"
+)]
 pub(crate) struct Command {
     #[command(flatten)]
     flags: LookingFlags,
@@ -35,11 +38,18 @@ pub(crate) struct Command {
     json: bool,
 }
 
+impl Command {
+    /// Whether it goes on until it is ended.
+    pub(crate) fn is_live(&self) -> bool {
+        !self.json
+    }
+}
+
 pub(crate) fn run(command: &Command, interrupted: &Arc<AtomicBool>) -> Result<(), Failure> {
     let options = watcher(&Flags::from(command.flags.clone()).settings()?)?;
     let registry = Registry::default();
     let mut watch = Watch::new(options, registry.clone())?;
-    watch.look(&mut |_| {})?;
+    watch.look(&mut |_| {});
     if command.json {
         let channels = serde_json::to_string(&registry.channels());
         println!("{}", channels.map_err(|error| Failure::Environment(error.to_string()))?);
@@ -48,10 +58,10 @@ pub(crate) fn run(command: &Command, interrupted: &Arc<AtomicBool>) -> Result<()
     if !std::io::stdout().is_terminal() {
         return Err(Failure::Usage("top draws on a terminal: --json prints what is there".into()));
     }
-    let followers: Result<Vec<Follower>, Failure> = command.journals.iter().map(|path| Follower::open(path)).collect();
+    let followers: Vec<Follower> = command.journals.iter().map(|path| Follower::new(path)).collect();
     let top = Top::new(watch.host().path(), std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()));
     let mut terminal = ratatui::try_init().map_err(|error| failed(&error))?;
-    let ended = live(&mut terminal, top, (&mut watch, &registry, followers?), interrupted);
+    let ended = live(&mut terminal, top, (&mut watch, &registry, followers), interrupted);
     ratatui::restore();
     ended
 }
@@ -69,7 +79,7 @@ fn live(
     let (mut looked, mut drawn) = (Instant::now(), None::<Instant>);
     while !interrupted.load(Ordering::Relaxed) {
         if looked.elapsed() >= LOOK_EVERY {
-            watch.look(&mut |_| {})?;
+            watch.look(&mut |_| {});
             for follower in &mut followers {
                 follower.look(|decision| top.decided(decision))?;
             }

@@ -9,26 +9,45 @@ use ratatui::widgets::{Block, Cell, Paragraph, Row, Sparkline, Table, TableState
 use crate::top::state::{Line, Order, Top};
 use crate::units::{bytes, count};
 
-const HEADS: [&str; 10] =
-    ["CHANNEL", "STATE", "S/R", "MSG/S", "BYTES/S", "BACKLOG", "CAPACITY", "FORECAST", "STALL/S", "WAITS BY"];
-const WIDTHS: [Constraint; 10] = [
-    Constraint::Fill(1),
-    Constraint::Length(5),
-    Constraint::Length(5),
-    Constraint::Length(8),
-    Constraint::Length(10),
-    Constraint::Length(10),
-    Constraint::Length(10),
-    Constraint::Length(10),
-    Constraint::Length(7),
-    Constraint::Length(18),
-];
-/// A ring that is filled further than this is shown as full.
-const FULL_PART: f64 = 0.8;
+/// A column: its head, its width, whether it holds numbers, and what is in it.
+struct Column {
+    head: &'static str,
+    width: u16,
+    is_number: bool,
+    text: fn(&Line) -> String,
+}
 
+const fn column(head: &'static str, width: u16, is_number: bool, text: fn(&Line) -> String) -> Column {
+    Column { head, width, is_number, text }
+}
+
+/// Beside the channel's name. Where there is not room for all, the last in [`LEAST_WANTED_LAST`] are left out.
+static COLUMNS: [Column; 9] = [
+    column("STATE", 7, false, |line| line.state().to_owned()),
+    column("S/R", 5, false, |line| format!("{}/{}", line.row.senders.len(), line.row.receivers.len())),
+    column("MSG/S", 8, true, |line| count(line.messages_s)),
+    column("BYTES/S", 9, true, |line| bytes(line.bytes_s)),
+    column("BACKLOG", 9, true, |line| bytes(line.row.backlog_bytes as f64)),
+    column("CAPACITY", 9, true, |line| bytes(line.row.capacity_bytes as f64)),
+    column("FORECAST", 9, true, |line| match line.row.forecast_bytes {
+        0 => "-".into(),
+        most => bytes(most as f64),
+    }),
+    column("STALL/S", 7, true, |line| count(line.waits_s)),
+    column("WAITS BY", 17, false, |line| line.row.strategy.clone()),
+];
+const LEAST_WANTED_LAST: [usize; 9] = [2, 4, 5, 0, 6, 1, 7, 3, 8];
+/// Width of a name, unless it needs less.
+const NAME_MAX: u16 = 48;
+const NAME_MIN: u16 = 12;
+/// Lines below which there is no chart, and no list of decisions.
+const LINES_FOR_COURSE: u16 = 14;
+const LINES_FOR_DECISIONS: u16 = 20;
 pub(crate) fn draw(frame: &mut Frame<'_>, top: &Top) {
-    let decisions = if top.decisions.is_empty() { 0 } else { 6 };
-    let parts = [Constraint::Length(1), Constraint::Fill(1), Constraint::Length(5), Constraint::Length(decisions)];
+    let lines = frame.area().height;
+    let course = if lines < LINES_FOR_COURSE { 0 } else { 5 };
+    let decisions = if top.decisions.is_empty() || lines < LINES_FOR_DECISIONS { 0 } else { 6 };
+    let parts = [Constraint::Length(1), Constraint::Fill(1), Constraint::Length(course), Constraint::Length(decisions)];
     let [head, table, course, log] = Layout::vertical(parts).areas(frame.area());
     draw_head(frame, head, top);
     if top.lines.is_empty() {
@@ -42,7 +61,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, top: &Top) {
 }
 
 fn draw_head(frame: &mut Frame<'_>, area: Rect, top: &Top) {
-    let messages_s: f64 = top.lines.iter().map(|line| line.messages_s).sum();
+    let messages_s = top.lines.iter().fold(0.0, |sum, line| sum + line.messages_s);
     let order = match top.order {
         Order::Name => "name",
         Order::Rate => "rate",
@@ -58,44 +77,41 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, top: &Top) {
 }
 
 fn draw_table(frame: &mut Frame<'_>, area: Rect, top: &Top) {
-    let rows = top.lines.iter().map(|line| row(line, top.is_coloured));
-    let head = Row::new(HEADS.iter().enumerate().map(|(at, head)| cell((*head).to_owned(), is_number(at))));
-    let table = Table::new(rows, WIDTHS)
+    let longest = top.lines.iter().map(|line| line.row.name.chars().count()).max().unwrap_or(0);
+    let name_width = u16::try_from(longest).unwrap_or(u16::MAX).clamp(NAME_MIN, NAME_MAX).min(area.width);
+    let columns = fitting(area.width - name_width);
+    let widths =
+        std::iter::once(Constraint::Min(name_width)).chain(columns.iter().map(|c| Constraint::Length(c.width)));
+    let heads = columns.iter().map(|column| cell(column.head.to_owned(), column.is_number));
+    let head = Row::new(std::iter::once(cell("CHANNEL".to_owned(), false)).chain(heads));
+    let rows = top.lines.iter().map(|line| {
+        let texts = columns.iter().map(|column| cell((column.text)(line), column.is_number));
+        let row = Row::new(std::iter::once(cell(line.row.name.clone(), false)).chain(texts));
+        if top.is_coloured && line.is_held_up() { row.style(Style::new().fg(Color::Yellow)) } else { row }
+    });
+    let table = Table::new(rows, widths)
         .header(head.style(Style::new().add_modifier(Modifier::UNDERLINED)))
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
     let mut state = TableState::default().with_selected(top.selected());
     frame.render_stateful_widget(table, area, &mut state);
 }
 
-fn is_number(column: usize) -> bool {
-    (3..9).contains(&column)
+/// Columns that fit, a space between each two.
+fn fitting(width: u16) -> Vec<&'static Column> {
+    let mut left = width;
+    let mut chosen: Vec<usize> = Vec::new();
+    for at in LEAST_WANTED_LAST {
+        let Some(rest) = left.checked_sub(COLUMNS[at].width + 1) else { break };
+        left = rest;
+        chosen.push(at);
+    }
+    chosen.sort_unstable();
+    chosen.into_iter().map(|at| &COLUMNS[at]).collect()
 }
 
 fn cell(text: String, is_number: bool) -> Cell<'static> {
     let alignment = if is_number { Alignment::Right } else { Alignment::Left };
     Cell::from(Text::from(text).alignment(alignment))
-}
-
-fn row(line: &Line, is_coloured: bool) -> Row<'static> {
-    let row = &line.row;
-    let texts = [
-        row.name.clone(),
-        row.state.name().to_owned(),
-        format!("{}/{}", row.senders.len(), row.receivers.len()),
-        count(line.messages_s),
-        bytes(line.bytes_s),
-        bytes(row.backlog_bytes as f64),
-        bytes(row.capacity_bytes as f64),
-        bytes(row.forecast_bytes as f64),
-        count(line.waits_s),
-        row.strategy.clone(),
-    ];
-    let is_full = row.backlog_bytes as f64 > row.capacity_bytes as f64 * FULL_PART && row.capacity_bytes > 0;
-    let style = match is_full && is_coloured {
-        true => Style::new().fg(Color::Yellow),
-        false => Style::new(),
-    };
-    Row::new(texts.into_iter().enumerate().map(|(at, text)| cell(text, is_number(at)))).style(style)
 }
 
 fn draw_course(frame: &mut Frame<'_>, area: Rect, top: &Top) {
@@ -170,8 +186,11 @@ mod tests {
     }
 
     #[test]
-    fn a_small_terminal_shows_what_fits() {
-        assert!(drawn(true, 40).0.contains("full"));
+    fn a_small_terminal_shows_whole_columns_and_the_names_first() {
+        let (screen, _) = drawn(true, 40);
+        assert!(screen.contains("CHANNEL") && screen.contains("MSG/S") && screen.contains("BACKLOG"), "{screen}");
+        assert!(!screen.contains("WAITS") && screen.contains("full"), "{screen}");
+        assert!(drawn(true, 120).0.contains("WAITS BY"));
         assert!(!drawn(true, 4).0.is_empty());
     }
 }

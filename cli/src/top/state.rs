@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
 use tidegate::control::Decision;
-use tidegate::inspect::{ChannelRow, Channels};
+use tidegate::inspect::{ChannelRow, Channels, Presence};
 
 /// Rates kept of a channel: a minute of half seconds.
 const COURSE_MAX: usize = 120;
@@ -133,7 +133,24 @@ impl Top {
     }
 }
 
+/// A ring that is filled further than this is shown as full.
+const FULL_PART: f64 = 0.8;
+
 impl Line {
+    /// Who is at it, or that its senders wait for room.
+    pub(crate) fn state(&self) -> &'static str {
+        match self.row.state {
+            Presence::Live if self.row.sender_waits.waiting > 0 => "blocked",
+            other => other.name(),
+        }
+    }
+
+    /// Whether somebody should look at it.
+    pub(crate) fn is_held_up(&self) -> bool {
+        let is_full = self.row.backlog_bytes as f64 > self.row.capacity_bytes as f64 * FULL_PART;
+        self.row.sender_waits.waiting > 0 || (is_full && self.row.capacity_bytes > 0)
+    }
+
     fn of(row: &ChannelRow, before: Option<&ChannelRow>, seconds: f64) -> Self {
         let rate = |of: fn(&ChannelRow) -> u64| match before {
             Some(before) if seconds > 0.0 => of(row).saturating_sub(of(before)) as f64 / seconds,

@@ -243,12 +243,17 @@ function takeDecision(decision) {
     state.markers = mergeDecisions(state.markers, [decision], DECISIONS_KEPT);
     if (!state.paused) schedule(renderCharts);
   }
-  if (Object.entries(state.filters).every(([name, value]) => value === '' || decision[name] === value)) {
+  if (passes(decision, state.filters)) {
     state.log = mergeDecisions(state.log, [decision], DECISIONS_KEPT);
     schedule(renderDecisions);
     if (decision.outcome === null) announce(decision);
   }
   if (decision.outcome !== null && isAsked(decision)) loadExplanation();
+}
+
+function passes(decision, filters) {
+  const isChange = filters.action === 'changes' && decision.action !== 'hold';
+  return Object.entries(filters).every(([name, value]) => value === '' || decision[name] === value || (name === 'action' && isChange));
 }
 
 // Choosing. The address says which channel and which decision are shown, so that links and the back button work.

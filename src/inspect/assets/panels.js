@@ -114,7 +114,7 @@ export function renderFacts(name, channel) {
 function factsOf(channel) {
   const { sender_waits: sending, receiver_waits: receiving } = channel;
   const facts = [
-    ['Controller', channel.mode === 'off' ? 'only watched from here' : channel.mode],
+    ['Controller', channel.controller_pid === null ? 'none' : `process ${channel.controller_pid}`],
     ['Forecast', words(channel.forecast)],
     ['Order', words(channel.order)],
     ['Backlog', `${whole(channel.backlog_messages)} messages`],
@@ -140,7 +140,9 @@ export function renderCalibration(model) {
   const facts = [['Promised', percent(tau)], ['Kept', percent(within / judged)], ['Forecasts judged', whole(judged)],
     ['In charge', words(model.forecast)]];
   const coverage = element('dl', { class: 'coverage' }, ...facts.map(pair));
-  const why = element('p', { class: 'why' }, `Why: ${model.reason}.`);
+  const made = Object.entries(model.forecasts).filter(([, count]) => count > 0).map(([by, count]) => `${words(by)} ${whole(count)}`);
+  const whose = model.only_watched ? 'These are forecasts of who watches from here, not of a controller. ' : '';
+  const why = element('p', { class: 'why' }, `${whose}Why: ${model.reason}. Forecasts by: ${made.join(', ')}.`);
   byId('calibration').replaceChildren(coverage, why, histogram(realised));
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn check() -> Outcome {
     promtool(&["check", "config", "prometheus.yml"])?;
     promtool(&["check", "rules", "alerts.yml"])?;
     promtool(&["test", "rules", "alerts_test.yml"])?;
-    let demo = Demo::start(600, &["--trace", TRACE, TRACE])?;
+    let demo = Demo::start(120, &["--trace", TRACE, TRACE])?;
     demo.wait_for_traffic()?;
     let exported = get(&demo.address, "/metrics")?;
     lint(&exported)?;
