@@ -155,14 +155,14 @@ impl Sender {
         let core = self.core();
         // The handle's: a loan may outlive its sender.
         let word = core.membership.word();
-        let mut taken = core.slab.take(word).map_err(|_| TrySendError::NoMemory { bytes: len })?;
+        let mut taken = core.slab.take(word);
         if taken.is_none() {
             self.settle_claims();
             core.free_blocks_all_released();
             if self.is_time_to_look_for_the_dead() {
                 core.free_blocks_of_dead_senders();
             }
-            taken = core.slab.take(word).map_err(|_| TrySendError::NoMemory { bytes: len })?;
+            taken = core.slab.take(word);
         }
         // No more than there can be: where the oldest begins is a word that others may write.
         let mut droppable = self.ring_bytes() / WORD;
@@ -170,10 +170,17 @@ impl Sender {
             droppable -= 1;
             self.settle_claims();
             core.free_blocks_all_released();
-            taken = core.slab.take(word).map_err(|_| TrySendError::NoMemory { bytes: len })?;
+            taken = core.slab.take(word);
         }
-        taken.ok_or(TrySendError::Full)
+        let block = taken.ok_or(TrySendError::Full)?;
+        back(&block, len)?;
+        Ok(block)
     }
+}
+
+/// Has memory put behind a block.
+pub(super) fn back(block: &Block, len: usize) -> Result<(), TrySendError> {
+    block.back(len).map_err(|_| TrySendError::NoMemory { bytes: len })
 }
 
 impl Deref for Loan {

@@ -142,8 +142,8 @@ impl ChannelOptions {
         self
     }
 
-    /// Blocks for messages longer than 16 KiB and for loans; each can hold the longest message, and costs memory once it
-    /// was used.
+    /// Blocks for messages longer than 16 KiB and for loans; each can hold the longest message, and has memory for the longest
+    /// that it has held.
     pub fn blocks(mut self, blocks: u32) -> Self {
         self.blocks = blocks;
         self

@@ -8,6 +8,7 @@ use crate::channel::claim::{Claim, Long, Room};
 use crate::channel::core::Core;
 use crate::channel::error::{SendError, TrySendError};
 use crate::channel::lead::Lead;
+use crate::channel::loan::back;
 use crate::channel::slab::Block;
 use crate::channel::{place, presence};
 use crate::prim::Ordering::Relaxed;
@@ -183,7 +184,10 @@ impl Sender {
         self.give_up_claim();
         self.check_receiver()?;
         let block = match self.spare.take() {
-            Some(spare) => spare,
+            Some(spare) => {
+                back(&spare, len)?;
+                spare
+            }
             None => self.take_block(len)?,
         };
         match self.reserve_in_ring(LOAN_LEN) {

@@ -18,6 +18,9 @@ pub(crate) const BLOCKS_MAX: usize = BLOCKS_CEILING as usize;
 /// Blocks freed last that are remembered.
 const RECENT: usize = 64;
 
+/// The least that a block has memory for, bytes.
+const BACKED_MIN: usize = 1 << 16;
+
 /// The words of a slab in shared memory.
 #[repr(C, align(128))]
 #[derive(Debug)]
@@ -28,7 +31,7 @@ pub(crate) struct SlabWords {
     recent: [AtomicU64; RECENT],
     /// Of each block 0: free; a participant's word; or an [`in_flight`] word.
     owners: [AtomicU64; BLOCKS_MAX],
-    /// 1 for each block that has memory behind it. Written by the block's owner.
+    /// Bytes of each block that have memory behind them, from its beginning. Written by the block's owner.
     backed: [AtomicU64; BLOCKS_MAX],
 }
 
@@ -91,20 +94,13 @@ impl Slab {
         self.own_uses.len()
     }
 
-    /// B1: a free block, the one freed last if it can be found; `None` if all are in use.
-    pub(crate) fn take(self: &Arc<Self>, owner: u64) -> Result<Option<Block>, ShmError> {
+    /// B1: a free block, the one freed last if it can be found; `None` if all are in use. It has memory for what it held before:
+    /// [`Block::back`] gives it more.
+    pub(crate) fn take(self: &Arc<Self>, owner: u64) -> Option<Block> {
         let recent = std::iter::from_fn(|| self.pop()).take(RECENT);
-        let Some(number) = recent.chain(0..self.blocks()).find(|&number| self.own(number, owner)) else {
-            return Ok(None);
-        };
+        let number = recent.chain(0..self.blocks()).find(|&number| self.own(number, owner))?;
         step("block.owned");
-        let block = Block { slab: Arc::clone(self), number, owner, launched: None };
-        if self.words.backed[number].load(Relaxed) == 0 {
-            self.segment.back(self.offset + number * self.block_bytes, self.block_bytes)?;
-            self.words.backed[number].store(1, Relaxed);
-            step("block.backed");
-        }
-        Ok(Some(block))
+        Some(Block { slab: Arc::clone(self), number, owner, launched: None })
     }
 
     fn own(&self, number: usize, owner: u64) -> bool {
@@ -193,6 +189,20 @@ impl Slab {
 }
 
 impl Block {
+    /// Has memory for `len` bytes put behind it, and for some more, so that one whose messages grow is not asked each time.
+    pub(crate) fn back(&self, len: usize) -> Result<(), ShmError> {
+        let slab = &*self.slab;
+        let backed = slab.words.backed[self.number].load(Relaxed);
+        if backed >= len as u64 {
+            return Ok(());
+        }
+        let wanted = len.next_power_of_two().clamp(BACKED_MIN.min(slab.block_bytes), slab.block_bytes);
+        slab.segment.back(slab.offset + self.number * slab.block_bytes, wanted)?;
+        slab.words.backed[self.number].store(wanted as u64, Relaxed);
+        step("block.backed");
+        Ok(())
+    }
+
     pub(crate) fn number(&self) -> usize {
         self.number
     }

@@ -36,6 +36,7 @@ pub use budget::Budget;
 pub use calibration::{Calibration, REALISED_BINS};
 pub use controller::{ControlAgent, Controller};
 pub use decide::decide;
+#[cfg(feature = "inspect")]
 pub(crate) use explain::bytes;
 pub use forecast_model::{ForecastModel, InCharge};
 pub use forecaster::{ForecastSource, Prediction};

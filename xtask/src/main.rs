@@ -2,6 +2,7 @@
 //! is measured.
 
 mod paths;
+mod python;
 mod trials;
 mod watched;
 
@@ -20,6 +21,7 @@ usage: cargo xtask test
        cargo xtask test-page [DIRECTORY]  the page of a demo in a browser; pictures to DIRECTORY (default: target/page)
        cargo xtask test-prometheus      the metrics of a demo as Prometheus sees them, and what ops/ makes of them
        cargo xtask test-top [--update]  `tidegate top` beside a demo, in tmux
+       cargo xtask test-python          the Python package, installed into an environment of its own
        cargo xtask paths [--update]     counts the instructions of sending and receiving (needs valgrind)
 
 benchmarks (NAME --help tells their arguments):
@@ -86,6 +88,11 @@ const STEPS: &[Step] = &[
         run: || watched::code(terminal::check(false)),
     },
     Step {
+        name: "the Python package: cargo xtask test-python",
+        needs: Some(Tool { name: "Python 3.11 with venv", is_there: python::can_build }),
+        run: || watched::code(python::check()),
+    },
+    Step {
         name: "instructions of sending and receiving: cargo xtask paths",
         needs: Some(Tool { name: "valgrind", is_there: paths::can_count }),
         run: || check_paths(false),
@@ -122,6 +129,7 @@ fn main() -> ExitCode {
         ["test-page"] => watched::code(page::check(Path::new(PICTURES), SHOWN_WITHIN_S)).into(),
         ["test-page", pictures] => watched::code(page::check(Path::new(pictures), SHOWN_WITHIN_S)).into(),
         ["test-prometheus"] => watched::code(prometheus::check()).into(),
+        ["test-python"] => watched::code(python::check()).into(),
         ["test-top"] => watched::code(terminal::check(false)).into(),
         ["test-top", "--update"] => watched::code(terminal::check(true)).into(),
         ["crash-matrix", arguments @ ..] => trials::crash_matrix(arguments).into(),

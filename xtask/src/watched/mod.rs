@@ -124,7 +124,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> Result<bool, Box<dyn Error>>) ->
     Ok(())
 }
 
-fn run(command: &mut Command) -> Outcome {
+pub(crate) fn run(command: &mut Command) -> Outcome {
     let status = command.status()?;
     if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}").into()) }
 }
@@ -138,6 +138,6 @@ fn command() -> Result<PathBuf, Box<dyn Error>> {
     Ok(target.join("release/tidegate"))
 }
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }

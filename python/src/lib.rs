@@ -1,0 +1,20 @@
+//! Tidegate's channels in Python. What Python code sees of it is `lib/tidegate`.
+
+mod block;
+mod codec;
+mod endpoint;
+mod errors;
+mod process;
+mod queue;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = false)]
+fn _tidegate(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<queue::Queue>()?;
+    module.add_class::<block::Block>()?;
+    module.add_class::<endpoint::Endpoint>()?;
+    module.add_function(wrap_pyfunction!(process::forked, module)?)?;
+    module.add("PeerDied", module.py().get_type::<errors::PeerDied>())?;
+    module.add("TidegateError", module.py().get_type::<errors::TidegateError>())
+}

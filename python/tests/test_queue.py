@@ -1,0 +1,189 @@
+"""How queues behave, within a process."""
+
+import signal
+import threading
+import time
+from typing import Any
+
+import pytest
+
+import tidegate
+
+
+def test_a_queue_is_first_in_first_out_and_counts() -> None:
+    queue: tidegate.Queue[int] = tidegate.Queue()
+    assert queue.empty() and not queue.full() and queue.qsize() == 0
+    for number in range(100_000):
+        queue.put(number)
+    assert queue.qsize() == 100_000 and not queue.empty()
+    assert [queue.get() for _ in range(100_000)] == list(range(100_000))
+    assert queue.empty()
+
+
+def test_a_bound_holds_for_all_who_put() -> None:
+    queue: tidegate.Queue[int] = tidegate.Queue(7)
+    most = []
+
+    def put() -> None:
+        for number in range(500):
+            queue.put(number)
+
+    threads = [threading.Thread(target=put) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(2000):
+        most.append(queue.qsize())
+        queue.get(timeout=60)
+    for thread in threads:
+        thread.join()
+    assert max(most) <= 7
+    assert queue.empty()
+
+
+@pytest.mark.parametrize("maxsize", [1, 3, 5000])
+def test_a_full_queue_refuses_and_an_empty_one_too(maxsize: int) -> None:
+    queue: tidegate.Queue[int] = tidegate.Queue(maxsize)
+    for number in range(maxsize):
+        queue.put_nowait(number)
+    assert queue.full() and queue.qsize() == maxsize
+    for refused in (lambda: queue.put_nowait(0), lambda: queue.put(0, timeout=0.05), lambda: queue.put(0, False)):
+        with pytest.raises(tidegate.Full):
+            refused()
+    assert queue.get_many(maxsize + 1) == list(range(maxsize))
+    for refused in (queue.get_nowait, lambda: queue.get(timeout=0.05), lambda: queue.get(False)):
+        with pytest.raises(tidegate.Empty):
+            refused()
+
+
+def test_a_wait_for_room_ends_when_there_is_some() -> None:
+    queue: tidegate.Queue[int] = tidegate.Queue(1)
+    queue.put(1)
+    later = threading.Timer(0.2, queue.get)
+    later.start()
+    queue.put(2, timeout=60)
+    later.join()
+    assert queue.get(timeout=10) == 2
+
+
+def test_many_threads_share_one_end() -> None:
+    queue: tidegate.Queue[int] = tidegate.Queue()
+    got: list[int] = []
+
+    def get() -> None:
+        while (number := queue.get(timeout=60)) >= 0:
+            got.append(number)
+
+    threads = [threading.Thread(target=get) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    queue.put_many(range(20_000))
+    queue.put_many([-1] * 4)
+    for thread in threads:
+        thread.join()
+    assert sorted(got) == list(range(20_000))
+
+
+def test_an_interrupt_ends_a_wait() -> None:
+    queue: tidegate.Queue[int] = tidegate.Queue()
+    main = threading.main_thread().ident
+    assert main is not None
+    threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        queue.get()
+    queue.put(1)
+    assert queue.get(timeout=10) == 1
+
+
+def test_a_closed_queue_refuses() -> None:
+    queue: tidegate.Queue[int] = tidegate.Queue()
+    with pytest.raises(ValueError):
+        queue.join_thread()
+    with queue:
+        queue.put(1)
+    assert queue.closed
+    queue.join_thread()
+    queue.cancel_join_thread()
+    for refused in (lambda: queue.put(1), queue.get, queue.qsize):
+        with pytest.raises(ValueError, match="closed"):
+            refused()
+    queue.close()
+
+
+def test_bad_arguments_are_named() -> None:
+    with pytest.raises(ValueError, match="latency"):
+        tidegate.Queue(profile="fast")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="peer_death"):
+        tidegate.Queue(peer_death="ignore")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="maxsize"):
+        tidegate.Queue(2**40)
+    with pytest.raises(TypeError):
+        tidegate.Queue("3")  # type: ignore[arg-type]
+    queue: tidegate.Queue[int] = tidegate.Queue()
+    with pytest.raises(ValueError, match="not a number"):
+        queue.get(timeout=float("nan"))
+    with pytest.raises(tidegate.Empty):
+        queue.get(timeout=-1)
+
+
+def test_a_queue_is_pickled_only_for_a_child_that_is_started() -> None:
+    import pickle
+
+    with pytest.raises(RuntimeError, match="inheritance"):
+        pickle.dumps(tidegate.Queue())
+
+
+def test_a_joinable_queue_knows_when_all_is_done() -> None:
+    queue: tidegate.JoinableQueue[int] = tidegate.JoinableQueue()
+    queue.put_many(range(10))
+    done = threading.Event()
+    threading.Thread(target=lambda: (queue.join(), done.set()), daemon=True).start()
+    for _ in range(10):
+        queue.get()
+        assert not done.is_set()
+        queue.task_done()
+    assert done.wait(60)
+    with pytest.raises(ValueError):
+        queue.task_done()
+
+
+def test_stats_and_decisions_tell_what_went_on() -> None:
+    queue: tidegate.Queue[bytes] = tidegate.Queue()
+    for _ in range(100):
+        queue.put(b"x" * 1000)
+    stats = queue.stats()
+    assert stats["put"] == 100 and stats["got"] == 0 and stats["backlog_bytes"] > 100_000
+    deadline = time.monotonic() + 60
+    while not queue.decisions():
+        queue.get_many(100, timeout=1)
+        queue.put_many([b"x" * 1000] * 500)
+        assert time.monotonic() < deadline
+    assert {"id", "action", "reason", "sentence"} <= set(queue.decisions()[0])
+
+
+def test_the_endpoint_shows_queues(tmp_path: Any) -> None:
+    import urllib.request
+
+    queue: tidegate.Queue[int] = tidegate.Queue()
+    queue.put(1)
+    endpoint = tidegate.serve("127.0.0.1:0")
+    text = urllib.request.urlopen(f"{endpoint.address}/metrics").read().decode()
+    assert "tidegate_sent_messages_total" in text
+    endpoint.close()
+    assert endpoint.address is None
+    with pytest.raises(OSError):
+        tidegate.serve("0.0.0.0:0")
+
+
+def test_patch_swaps_and_unpatch_swaps_back() -> None:
+    import multiprocessing
+
+    before = multiprocessing.Queue
+    tidegate.patch()
+    try:
+        assert isinstance(multiprocessing.Queue(3), tidegate.Queue)
+        assert isinstance(multiprocessing.get_context("spawn").JoinableQueue(), tidegate.JoinableQueue)
+        assert isinstance(multiprocessing.SimpleQueue(), tidegate.SimpleQueue)
+    finally:
+        tidegate.unpatch()
+    assert multiprocessing.Queue == before
+    assert not isinstance(multiprocessing.Queue(), tidegate.Queue)
