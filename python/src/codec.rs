@@ -12,7 +12,6 @@
 //!
 //! A message is untrusted: every length is checked before it is used.
 
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 use tidegate::channel::Held;
@@ -293,13 +292,4 @@ fn decode_pickle(py: Python<'_>, message: Message<'_>, pickler: &Pickler) -> PyR
         }
     }
     Ok(loads.call1((pickle, buffers))?.unbind())
-}
-
-/// Seconds that a caller is ready to wait.
-pub(crate) fn timeout(seconds: f64) -> PyResult<std::time::Duration> {
-    if seconds.is_nan() {
-        return Err(PyValueError::new_err("timeout is not a number"));
-    }
-    // Beyond what a clock can add: for ever.
-    Ok(std::time::Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(std::time::Duration::MAX))
 }

@@ -1,11 +1,14 @@
 //! Tidegate's channels in Python. What Python code sees of it is `lib/tidegate`.
 
+mod attached;
 mod block;
 mod codec;
 mod endpoint;
 mod errors;
 mod process;
 mod queue;
+mod transfer;
+mod waiting;
 
 use pyo3::prelude::*;
 
