@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::json;
 use tidegate::control::{Blocker, Decision, JournalLines, read_journal};
 
 use crate::failure::Failure;
@@ -70,7 +71,10 @@ pub(crate) fn run(command: &Explain) -> Result<(), Failure> {
     }
     match of_id.as_slice() {
         [] => Err(Failure::Usage(format!("{} has no decision {id}", path.display()))),
-        [decision] if command.json => print(decision),
+        [decision] if command.json => {
+            print(decision);
+            Ok(())
+        }
         [decision] => {
             print!("{}", decision.explanation());
             Ok(())
@@ -93,7 +97,7 @@ fn names<'a>(decisions: impl Iterator<Item = &'a Decision>) -> String {
 fn list<'a>(decisions: impl Iterator<Item = &'a Decision>, json: bool) -> Result<(), Failure> {
     for decision in decisions {
         if json {
-            print(decision)?;
+            print(decision);
         } else if matches!(decision.blocker, None | Some(Blocker::Shadow)) {
             println!("{}\t{}\t{}", decision.id, decision.channel, decision.sentence);
         }
@@ -101,7 +105,7 @@ fn list<'a>(decisions: impl Iterator<Item = &'a Decision>, json: bool) -> Result
     Ok(())
 }
 
-fn print(decision: &Decision) -> Result<(), Failure> {
-    println!("{}", serde_json::to_string(decision).map_err(|e| Failure::Environment(e.to_string()))?);
-    Ok(())
+fn print(decision: &Decision) {
+    // As `/explain` of the endpoint has it.
+    println!("{}", json!({ "version": 1, "explanation": decision.explanation(), "decision": decision }));
 }

@@ -86,7 +86,8 @@ fn a_channel_is_looked_after_and_taken_over_from_a_controller_that_was_killed() 
     assert!(["Seen:", "Predicted", "Weighed:"].iter().all(|part| paragraph.contains(part)), "{paragraph}");
     let (code, json, _) = told(&[id, "--json"]);
     assert_eq!((code, json.lines().count()), (Some(0), 1));
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["channel"], "looked-after");
+    let told_as_json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&told_as_json["version"], &told_as_json["decision"]["channel"]), (&1.into(), &"looked-after".into()));
     let (code, _, why) = told(&["1000000"]);
     assert_eq!(code, Some(2), "{why}");
     let (code, _, why) = told(&[id, "--channel", "another"]);

@@ -1,11 +1,13 @@
-//! What a process has of a queue: its ends of the channels that make it up.
+//! What a process has of a queue: its ends of the channel.
 
-use std::os::fd::BorrowedFd;
+use std::fs::{File, OpenOptions};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use tidegate::channel::TrySendError;
+use rustix::fs::{FlockOperation, MemfdFlags, flock};
 use tidegate::control::Controller;
 use tidegate::{Channel, Receiver, Receivers, Sender};
 
@@ -14,7 +16,7 @@ use crate::errors;
 use crate::process::generation;
 
 /// Longest message.
-const MESSAGE_BYTES_MAX: u32 = 1 << 30;
+const MESSAGE_BYTES_MAX: u32 = 1 << 28;
 /// Largest ring of a process that puts.
 const RING_BYTES_MAX: u64 = 1 << 28;
 const RING_BYTES: u64 = 1 << 16;
@@ -23,24 +25,24 @@ const BLOCKS: u32 = 256;
 /// Longer ones lie in blocks.
 pub(crate) const IN_RING_MAX: usize = 16 << 10;
 
-/// What this process has of it.
+/// What this process has of a queue.
 pub(crate) struct Attached {
     pub(crate) generation: u32,
     pub(crate) channel: Channel,
-    /// Of a queue with a bound: a message for each that may be put yet.
-    pub(crate) room: Option<Channel>,
+    /// Of a queue with a bound.
+    pub(crate) turn: Option<Turn>,
     pub(crate) sending: Mutex<Sending>,
     pub(crate) receiving: Mutex<Receiving>,
     pub(crate) controller: Mutex<Option<Controller>>,
+    /// Whoever waits is to stop: the ends are being given up.
+    has_left: AtomicBool,
 }
 
 #[derive(Default)]
 pub(crate) struct Sending {
     pub(crate) sender: Option<Sender>,
-    pub(crate) room: Option<Receiver>,
-    /// Attached when all who got have left: what is put waits for the next.
-    _keeper: Option<Receiver>,
-    pub(crate) room_keeper: Option<Sender>,
+    /// Attached while all who got have left: what is put waits for the next.
+    pub(crate) keeper: Option<Receiver>,
     /// Messages received when the ring was found full and nobody got for a while.
     pub(crate) stuck_at: Option<u64>,
 }
@@ -48,13 +50,48 @@ pub(crate) struct Sending {
 #[derive(Default)]
 pub(crate) struct Receiving {
     pub(crate) receiver: Option<Receiver>,
-    pub(crate) room: Option<Sender>,
     /// Attached when all who put have left: others may come.
     _keeper: Option<Sender>,
 }
 
+/// One process at a time puts into a queue with a bound, so that none goes beyond it. The lock is the kernel's, and ends with its
+/// holder (flock(2)); it is on what this process has opened for itself.
+pub(crate) struct Turn {
+    memory: File,
+}
+
+impl Turn {
+    fn create() -> PyResult<Self> {
+        let memory = rustix::fs::memfd_create("tidegate:turn", MemfdFlags::CLOEXEC).map_err(std::io::Error::from)?;
+        Self::open(memory.as_fd())
+    }
+
+    fn open(lent: BorrowedFd<'_>) -> PyResult<Self> {
+        let path = format!("/proc/self/fd/{}", lent.as_raw_fd());
+        Ok(Self { memory: OpenOptions::new().read(true).write(true).open(path)? })
+    }
+
+    /// Calls `put` in turn; `None` while another process has it.
+    pub(crate) fn take<R>(&self, put: impl FnOnce() -> R) -> PyResult<Option<R>> {
+        match flock(&self.memory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => return Ok(None),
+            Err(error) => return Err(std::io::Error::from(error).into()),
+        }
+        let done = put();
+        flock(&self.memory, FlockOperation::Unlock).map_err(std::io::Error::from)?;
+        Ok(Some(done))
+    }
+}
+
+impl AsFd for Turn {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.memory.as_fd()
+    }
+}
+
 impl Attached {
-    pub(crate) fn create(maxsize: u64) -> PyResult<Self> {
+    pub(crate) fn create(is_bounded: bool) -> PyResult<Self> {
         let options = Channel::options()
             .receivers(Receivers::Competing)
             .senders_max(64)
@@ -63,79 +100,80 @@ impl Attached {
             .message_bytes_max(MESSAGE_BYTES_MAX)
             .blocks(BLOCKS);
         let channel = options.create_anonymous().map_err(errors::channel)?;
-        let room = (maxsize > 0).then(|| make_room(maxsize)).transpose()?;
-        Ok(Self::of(channel, room))
+        Ok(Self::of(channel, is_bounded.then(Turn::create).transpose()?))
     }
 
-    pub(crate) fn of(channel: Channel, room: Option<Channel>) -> Self {
+    fn of(channel: Channel, turn: Option<Turn>) -> Self {
         Self {
             generation: generation(),
             channel,
-            room,
+            turn,
             sending: Mutex::default(),
             receiving: Mutex::default(),
             controller: Mutex::default(),
+            has_left: AtomicBool::new(false),
         }
     }
 
     /// Attaches to the memory that descriptors lead to, which stay the caller's.
-    pub(crate) fn open(channel: BorrowedFd<'_>, room: Option<BorrowedFd<'_>>) -> PyResult<Self> {
-        let open = |fd: BorrowedFd<'_>| -> PyResult<Channel> {
-            Channel::from_fd(fd.try_clone_to_owned()?).map_err(errors::channel)
-        };
-        Ok(Self::of(open(channel)?, room.map(open).transpose()?))
+    pub(crate) fn open(channel: BorrowedFd<'_>, turn: Option<BorrowedFd<'_>>) -> PyResult<Self> {
+        let channel = Channel::from_fd(channel.try_clone_to_owned()?).map_err(errors::channel)?;
+        Ok(Self::of(channel, turn.map(Turn::open).transpose()?))
     }
-}
 
-/// A channel that holds a message for each that may be put.
-fn make_room(maxsize: u64) -> PyResult<Channel> {
-    // A frame of a message without bytes takes 8.
-    let ring_bytes = (maxsize * 16).next_power_of_two().max(1 << 12);
-    let options = Channel::options().receivers(Receivers::Competing).senders_max(64).message_bytes_max(8).blocks(1);
-    let room = options.ring_bytes(ring_bytes).ring_bytes_max(ring_bytes.max(1 << 24)).create_anonymous();
-    let room = room.map_err(errors::channel)?;
-    let mut sender = room.sender().map_err(errors::channel)?;
-    for _ in 0..maxsize {
-        sender.try_send(&[]).map_err(|error| PyValueError::new_err(format!("maxsize {maxsize}: {error}")))?;
+    /// Has all calls that wait end, and gives up the ends.
+    pub(crate) fn leave(&self) {
+        self.has_left.store(true, Ordering::Relaxed);
+        drop(self.controller.lock().take());
+        *self.sending.lock() = Sending::default();
+        *self.receiving.lock() = Receiving::default();
     }
-    Ok(room)
+
+    /// An error where the ends were given up.
+    pub(crate) fn check(&self) -> PyResult<()> {
+        if self.has_left.load(Ordering::Relaxed) { Err(PyValueError::new_err("the queue is closed")) } else { Ok(()) }
+    }
+
+    /// Messages received so far.
+    pub(crate) fn received(&self) -> u64 {
+        self.channel.view().total(|lane| lane.received_messages)
+    }
 }
 
 impl Sending {
     pub(crate) fn sender(&mut self, attached: &Attached) -> PyResult<&mut Sender> {
+        attached.check()?;
         if self.sender.is_none() {
             self.sender = Some(attached.channel.sender().map_err(errors::channel)?);
         }
         self.sender.as_mut().ok_or_else(|| PyRuntimeError::new_err("no sender"))
     }
 
-    /// Puts the room back that was taken for a message that was not sent.
-    pub(crate) fn put_room_back(&mut self, room: &Channel) -> PyResult<()> {
-        if self.room_keeper.is_none() {
-            self.room_keeper = Some(room.sender().map_err(errors::channel)?);
-        }
-        if let Some(sender) = &mut self.room_keeper {
-            // There is room for all there are.
-            let _nobody_else_puts = sender.try_send(&[]);
-        }
-        Ok(())
-    }
-
     /// Asks for a larger ring, if that helps; whether it does.
     pub(crate) fn grow(&mut self, attached: &Attached, encoded: &Encoded) -> PyResult<bool> {
         let ring_bytes = self.sender(attached)?.ring_bytes();
-        let goes_there = encoded.is_in_head() && encoded.len() <= IN_RING_MAX;
-        Ok(goes_there && ring_bytes < RING_BYTES_MAX && attached.channel.resize(ring_bytes * 2).is_ok())
+        if !encoded.is_in_head() || encoded.len() > IN_RING_MAX || ring_bytes >= RING_BYTES_MAX {
+            return Ok(false);
+        }
+        Ok(attached.channel.resize(ring_bytes * 2).is_ok_and(|resized| resized.offered > 0))
     }
 
     pub(crate) fn keep_receiving(&mut self, attached: &Attached) -> PyResult<()> {
-        self._keeper = Some(attached.channel.receiver().map_err(errors::channel)?);
+        self.keeper = Some(attached.channel.receiver().map_err(errors::channel)?);
         Ok(())
+    }
+
+    /// Leaves it to those who get to be there for what is put.
+    pub(crate) fn drop_keeper_beside_others(&mut self, attached: &Attached) {
+        if self.keeper.is_some() && attached.channel.view().receiver_pids.len() > 1 {
+            self.keeper = None;
+        }
     }
 }
 
 impl Receiving {
     pub(crate) fn receiver(&mut self, attached: &Attached) -> PyResult<&mut Receiver> {
+        attached.check()?;
         if self.receiver.is_none() {
             self.receiver = Some(attached.channel.receiver().map_err(errors::channel)?);
         }
@@ -144,21 +182,6 @@ impl Receiving {
 
     pub(crate) fn keep_sending(&mut self, attached: &Attached) -> PyResult<()> {
         self._keeper = Some(attached.channel.sender().map_err(errors::channel)?);
-        Ok(())
-    }
-
-    /// Gives the room of a message back to those who put.
-    pub(crate) fn give_room(&mut self, attached: &Attached) -> PyResult<()> {
-        let Some(channel) = &attached.room else { return Ok(()) };
-        if self.room.is_none() {
-            self.room = Some(channel.sender().map_err(errors::channel)?);
-        }
-        let Some(sender) = &mut self.room else { return Ok(()) };
-        // It has room for all there are. Whoever puts next has a receiver of its own, if none is there now.
-        match sender.try_send(&[]) {
-            Err(TrySendError::PeerDied { .. }) => drop(sender.try_send(&[])),
-            _sent_or_nobody_puts => {}
-        }
         Ok(())
     }
 }

@@ -13,10 +13,8 @@
 //! A message is untrusted: every length is checked before it is used.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
-use tidegate::channel::Held;
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyString, PyTuple};
 
-use crate::block::Block;
 use crate::errors::damaged;
 
 const BYTES: u8 = 1;
@@ -28,7 +26,7 @@ const NONE: u8 = 6;
 const TRUE: u8 = 7;
 const FALSE: u8 = 8;
 const TUPLE: u8 = 9;
-pub(crate) const PICKLE: u8 = 10;
+const PICKLE: u8 = 10;
 
 /// Where a pickle's counts begin.
 const COUNTS_AT: usize = 8;
@@ -38,10 +36,6 @@ const ALIGNMENT: usize = 64;
 const ITEMS_MAX: usize = 64;
 /// Buffers of a pickle at most.
 const BUFFERS_MAX: u64 = 1 << 16;
-/// Messages that objects of this process read in place at most; further ones are copied, so that senders find free blocks.
-const IN_PLACE_MAX: usize = 16;
-/// Buffers of fewer bytes are copied: they would keep more memory than they have.
-const IN_PLACE_BYTES_MIN: usize = 16 << 10;
 
 /// An object's message, but for the buffers that lie outside of it.
 #[derive(Default)]
@@ -173,37 +167,39 @@ fn encode_pickle(object: &Bound<'_, PyAny>, pickler: &Pickler) -> PyResult<Encod
     Ok(Encoded { head, buffers })
 }
 
-/// What a message is made an object of.
-pub(crate) enum Message<'a> {
-    /// One that is given back after this.
-    Lent(&'a [u8]),
-    /// One that can be kept.
-    Kept(Held),
+/// A message that was copied out of the queue. Nothing that is made on the way is a container, so that no garbage is collected and
+/// no Python code runs: an end of the queue is locked meanwhile.
+pub(crate) enum Received {
+    Object(PyResult<Py<PyAny>>),
+    Tuple(Vec<u8>),
+    Pickle { pickle: Py<PyBytes>, buffers: Vec<Py<PyByteArray>> },
 }
 
-impl std::ops::Deref for Message<'_> {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Lent(bytes) => bytes,
-            Self::Kept(held) => held,
+impl Received {
+    pub(crate) fn copied(py: Python<'_>, message: &[u8]) -> Self {
+        match message.split_first() {
+            Some((&PICKLE, _)) => match places(message) {
+                Some((pickle, buffers)) => Self::Pickle {
+                    pickle: PyBytes::new(py, &message[pickle]).unbind(),
+                    buffers: buffers.into_iter().map(|at| PyByteArray::new(py, &message[at]).unbind()).collect(),
+                },
+                None => Self::Object(Err(damaged())),
+            },
+            Some((&TUPLE, items)) => Self::Tuple(items.to_vec()),
+            Some((&kind, bytes)) => Self::Object(decode_native(py, kind, bytes)),
+            None => Self::Object(Err(damaged())),
         }
     }
-}
 
-/// Whether arrays in this message may be read where it lies.
-pub(crate) fn is_worth_keeping(message: &[u8]) -> bool {
-    message.first() == Some(&PICKLE) && message.len() >= IN_PLACE_BYTES_MIN && Block::in_use() < IN_PLACE_MAX
-}
-
-/// Makes the object of a message.
-pub(crate) fn decode(py: Python<'_>, message: Message<'_>, pickler: &Pickler) -> PyResult<Py<PyAny>> {
-    match message.split_first() {
-        Some((&PICKLE, _)) => decode_pickle(py, message, pickler),
-        Some((&TUPLE, rest)) => decode_tuple(py, rest),
-        Some((&kind, bytes)) => decode_native(py, kind, bytes),
-        None => Err(damaged()),
+    /// Makes the object; unpickling runs what Python code it has to.
+    pub(crate) fn into_object(self, py: Python<'_>, pickler: &Pickler) -> PyResult<Py<PyAny>> {
+        match self {
+            Self::Object(object) => object,
+            Self::Tuple(items) => decode_tuple(py, &items),
+            Self::Pickle { pickle, buffers } => {
+                Ok(pickler.loads.bind(py).call1((pickle, PyList::new(py, buffers)?))?.unbind())
+            }
+        }
     }
 }
 
@@ -269,27 +265,4 @@ fn places(message: &[u8]) -> Option<(std::ops::Range<usize>, Vec<std::ops::Range
         places.push(place);
     }
     Some((pickle, places))
-}
-
-fn decode_pickle(py: Python<'_>, message: Message<'_>, pickler: &Pickler) -> PyResult<Py<PyAny>> {
-    let (pickle, places) = places(&message).ok_or_else(damaged)?;
-    let loads = pickler.loads.bind(py);
-    let pickle = PyBytes::new(py, &message[pickle]);
-    let buffers = PyList::empty(py);
-    match message {
-        Message::Kept(held) => {
-            let block = Bound::new(py, Block::new(held))?;
-            let view = PyMemoryView::from(block.as_any())?;
-            for place in places {
-                let slice = pyo3::types::PySlice::new(py, place.start as isize, place.end as isize, 1);
-                buffers.append(view.get_item(slice)?)?;
-            }
-        }
-        Message::Lent(bytes) => {
-            for place in places {
-                buffers.append(PyByteArray::new(py, &bytes[place]))?;
-            }
-        }
-    }
-    Ok(loads.call1((pickle, buffers))?.unbind())
 }

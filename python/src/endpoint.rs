@@ -34,7 +34,7 @@ impl Endpoint {
     /// Shows a queue that a controller of this process looks after; false if none does.
     fn show(&self, queue: &Queue) -> PyResult<bool> {
         let Some(state) = queue.controller_state()? else { return Ok(false) };
-        self.registry.add(&queue.attached_channel()?, state);
+        self.registry.add(&queue.channel()?, state);
         Ok(true)
     }
 

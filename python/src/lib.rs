@@ -1,7 +1,6 @@
 //! Tidegate's channels in Python. What Python code sees of it is `lib/tidegate`.
 
 mod attached;
-mod block;
 mod codec;
 mod endpoint;
 mod errors;
@@ -12,10 +11,9 @@ mod waiting;
 
 use pyo3::prelude::*;
 
-#[pymodule(gil_used = false)]
+#[pymodule]
 fn _tidegate(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<queue::Queue>()?;
-    module.add_class::<block::Block>()?;
     module.add_class::<endpoint::Endpoint>()?;
     module.add_function(wrap_pyfunction!(process::forked, module)?)?;
     module.add("PeerDied", module.py().get_type::<errors::PeerDied>())?;

@@ -1,17 +1,17 @@
 //! A queue: any process puts, any process gets.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyTuple};
 use tidegate::Channel;
-use tidegate::control::{Controller, ControllerOptions, Weights};
+use tidegate::control::{Controller, ControllerOptions, ControllerState, Weights};
 
-use crate::attached::{Attached, Receiving, Sending};
+use crate::attached::Attached;
 use crate::codec::{Pickler, encode};
 use crate::errors::Empty;
 use crate::process::generation;
@@ -20,30 +20,50 @@ use crate::waiting::{Deadline, deadline};
 /// Largest bound of a queue, as `SEM_VALUE_MAX` is for those of multiprocessing.
 const SIZE_MAX: u64 = i32::MAX as u64;
 
-/// A queue in shared memory.
+/// A queue in shared memory. It is none before it was opened.
 #[pyclass(subclass, frozen, weakref, module = "tidegate._tidegate")]
 pub(crate) struct Queue {
-    attached: RwLock<Arc<Attached>>,
+    attached: RwLock<Option<Arc<Attached>>>,
+    settings: OnceLock<Settings>,
     pub(crate) pickler: Pickler,
-    maxsize: u64,
-    profile: Weights,
-    pub(crate) raises_of_deaths: bool,
     pub(crate) deaths: AtomicU64,
     closed: AtomicBool,
+    /// An error that a call met that had objects to hand over: the next call tells it.
+    untold: Mutex<Option<PyErr>>,
+}
+
+struct Settings {
+    maxsize: u64,
+    profile: Weights,
+    raises_of_deaths: bool,
 }
 
 #[pymethods]
 impl Queue {
     #[new]
-    #[pyo3(signature = (maxsize=0, *, dumps, loads, profile="balanced", peer_death="raise", memory=None))]
-    fn new(
+    #[pyo3(signature = (*_args, **_named))]
+    fn new(py: Python<'_>, _args: &Bound<'_, PyTuple>, _named: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let pickle = py.import("tidegate._pickle")?;
+        let pickler = Pickler { dumps: pickle.getattr("dumps")?.unbind(), loads: pickle.getattr("loads")?.unbind() };
+        Ok(Self {
+            attached: RwLock::default(),
+            settings: OnceLock::new(),
+            pickler,
+            deaths: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            untold: Mutex::default(),
+        })
+    }
+
+    /// Makes the queue, or attaches to the memory of one, which stays the caller's.
+    #[pyo3(name = "_open", signature = (maxsize, profile, peer_death, memory))]
+    fn open(
+        &self,
         maxsize: i64,
-        dumps: Py<PyAny>,
-        loads: Py<PyAny>,
         profile: &str,
         peer_death: &str,
         memory: Option<(RawFd, Option<RawFd>)>,
-    ) -> PyResult<Self> {
+    ) -> PyResult<()> {
         let maxsize = u64::try_from(maxsize).unwrap_or(0);
         if maxsize > SIZE_MAX {
             return Err(PyValueError::new_err(format!("maxsize is {maxsize}, it must be at most {SIZE_MAX}")));
@@ -55,31 +75,28 @@ impl Queue {
         };
         let profile = profile.parse().map_err(PyValueError::new_err)?;
         let attached = match memory {
-            None => Attached::create(maxsize)?,
-            Some((channel, room)) => {
-                // SAFETY: the caller, `tidegate._context`, has them open until this returns.
+            None => Attached::create(maxsize > 0)?,
+            Some((channel, turn)) => {
+                // SAFETY: the caller, `tidegate._queues`, has them open until this returns.
                 let borrow = |fd| unsafe { BorrowedFd::borrow_raw(fd) };
-                Attached::open(borrow(channel), room.map(borrow))?
+                Attached::open(borrow(channel), turn.map(borrow))?
             }
         };
-        Ok(Self {
-            attached: RwLock::new(Arc::new(attached)),
-            pickler: Pickler { dumps, loads },
-            maxsize,
-            profile,
-            raises_of_deaths,
-            deaths: AtomicU64::new(0),
-            closed: AtomicBool::new(false),
-        })
+        if self.settings.set(Settings { maxsize, profile, raises_of_deaths }).is_err() {
+            return Err(PyRuntimeError::new_err("the queue was opened already"));
+        }
+        *self.attached.write() = Some(Arc::new(attached));
+        Ok(())
     }
 
     /// Puts an object; waits for room as `block` and `timeout`, in seconds, say.
     #[pyo3(signature = (obj, block=true, timeout=None))]
     fn put(&self, py: Python<'_>, obj: &Bound<'_, PyAny>, block: bool, timeout: Option<f64>) -> PyResult<()> {
-        let attached = self.attached()?;
+        self.open_here()?;
+        let until = deadline(block, timeout)?;
         let encoded = encode(obj, &self.pickler)?;
-        let deadline = deadline(block, timeout)?;
-        self.send(py, &attached, &encoded, deadline)
+        // Only now: pickling runs code, which may close the queue, or fork.
+        self.send(py, &*self.attached()?, &encoded, until)
     }
 
     /// Puts an object if there is room now.
@@ -90,9 +107,7 @@ impl Queue {
     /// Gets the next object; waits for one as `block` and `timeout`, in seconds, say.
     #[pyo3(signature = (block=true, timeout=None))]
     fn get(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
-        let attached = self.attached()?;
-        let deadline = deadline(block, timeout)?;
-        self.receive(py, &attached, deadline)
+        self.receive(py, &*self.attached()?, deadline(block, timeout)?)
     }
 
     /// Gets the next object if there is one now.
@@ -100,7 +115,7 @@ impl Queue {
         self.get(py, false, None)
     }
 
-    /// Puts each of several objects, in their order. Where it fails, those before were put.
+    /// Puts each of several objects, in their order. Where it fails, the error's `put` is how many were put before.
     #[pyo3(signature = (objects, block=true, timeout=None))]
     fn put_many(
         &self,
@@ -109,30 +124,38 @@ impl Queue {
         block: bool,
         timeout: Option<f64>,
     ) -> PyResult<usize> {
-        let attached = self.attached()?;
-        let deadline = deadline(block, timeout)?;
-        let mut put = 0;
+        let until = deadline(block, timeout)?;
+        let mut count = 0;
         for object in objects.try_iter()? {
-            self.send(py, &attached, &encode(&object?, &self.pickler)?, deadline)?;
-            put += 1;
+            let put = object
+                .and_then(|object| encode(&object, &self.pickler))
+                .and_then(|encoded| self.send(py, &*self.attached()?, &encoded, until));
+            if let Err(error) = put {
+                error.value(py).setattr("put", count)?;
+                return Err(error);
+            }
+            count += 1;
         }
-        Ok(put)
+        Ok(count)
     }
 
-    /// Gets up to `most` objects: waits for the first as `get` does, and takes what else is there.
+    /// Gets up to `most` objects: waits for the first as `get` does, and takes what else is there. An error after the first is
+    /// raised by the next call.
     #[pyo3(signature = (most, block=true, timeout=None))]
     fn get_many(&self, py: Python<'_>, most: usize, block: bool, timeout: Option<f64>) -> PyResult<Py<PyList>> {
-        let attached = self.attached()?;
+        let mut until = deadline(block, timeout)?;
         let objects = PyList::empty(py);
-        if most > 0 {
-            objects.append(self.receive(py, &attached, deadline(block, timeout)?)?)?;
-        }
         while objects.len() < most {
-            match self.receive(py, &attached, Deadline::Now) {
+            match self.receive(py, &*self.attached()?, until) {
                 Ok(object) => objects.append(object)?,
+                Err(error) if objects.is_empty() => return Err(error),
                 Err(error) if error.is_instance_of::<Empty>(py) => break,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    *self.untold.lock() = Some(error);
+                    break;
+                }
             }
+            until = Deadline::Now;
         }
         Ok(objects.unbind())
     }
@@ -149,13 +172,14 @@ impl Queue {
 
     /// Whether as many objects are in it as it may hold.
     fn full(&self) -> PyResult<bool> {
-        Ok(self.maxsize > 0 && self.qsize()? >= self.maxsize)
+        let size = self.qsize()?;
+        Ok(self.maxsize() > 0 && size >= self.maxsize())
     }
 
     /// This process neither puts nor gets any more.
-    fn close(&self) {
+    fn close(&self, py: Python<'_>) {
         self.closed.store(true, Ordering::Relaxed);
-        self.detach();
+        self.detach(py);
     }
 
     #[getter]
@@ -165,7 +189,7 @@ impl Queue {
 
     #[getter]
     fn maxsize(&self) -> u64 {
-        self.maxsize
+        self.settings.get().map_or(0, |settings| settings.maxsize)
     }
 
     /// Processes at the other end that died, as far as this one was told.
@@ -174,21 +198,19 @@ impl Queue {
         self.deaths.load(Ordering::Relaxed)
     }
 
-    /// Gives up this process's places in the queue, without which its end would pass for a death.
-    fn detach(&self) {
-        let attached = self.attached.read();
+    /// Gives up this process's places in the queue, without which its end would pass for a death. Calls that wait end.
+    fn detach(&self, py: Python<'_>) {
+        let Some(attached) = self.attached.read().clone() else { return };
         if attached.generation == generation() {
-            drop(attached.controller.lock().take());
-            *attached.sending.lock() = Sending::default();
-            *attached.receiving.lock() = Receiving::default();
+            py.detach(|| attached.leave());
         }
     }
 
     /// Descriptors of the memory, for a child that is being started.
+    #[pyo3(name = "_memory")]
     fn memory(&self) -> PyResult<(RawFd, Option<RawFd>)> {
         let attached = self.attached()?;
-        let number = |channel: &Channel| channel.as_fd().as_raw_fd();
-        Ok((number(&attached.channel), attached.room.as_ref().map(number)))
+        Ok((attached.channel.as_fd().as_raw_fd(), attached.turn.as_ref().map(|turn| turn.as_fd().as_raw_fd())))
     }
 
     /// What the queue has carried and how it waits.
@@ -213,6 +235,7 @@ impl Queue {
     }
 
     /// The decisions of this process's controller as JSON, a line each.
+    #[pyo3(name = "_decision_lines")]
     fn decision_lines(&self) -> PyResult<Vec<String>> {
         let attached = self.attached()?;
         let controller = attached.controller.lock();
@@ -224,42 +247,65 @@ impl Queue {
     }
 
     /// Starts a controller, which resizes rings and switches how processes wait, if nobody has one.
+    #[pyo3(name = "_control")]
     fn control(&self, name: &str) -> PyResult<bool> {
         let attached = self.attached()?;
         let mut controller = attached.controller.lock();
         if controller.is_some() || attached.channel.try_steer().is_err() {
             return Ok(controller.is_some());
         }
-        let options = ControllerOptions { weights: self.profile, ..ControllerOptions::default() };
+        let options = ControllerOptions {
+            weights: self.settings.get().map_or(Weights::BALANCED, |settings| settings.profile),
+            ..ControllerOptions::default()
+        };
         *controller = Some(Controller::start(&attached.channel, name, options));
         Ok(true)
     }
 }
 
 impl Queue {
-    /// What this process has of the queue; attached anew in a child that was forked.
-    pub(crate) fn attached_channel(&self) -> PyResult<Channel> {
+    /// The channel.
+    pub(crate) fn channel(&self) -> PyResult<Channel> {
         Ok(self.attached()?.channel.clone())
     }
 
     /// What this process's controller sees and does.
-    pub(crate) fn controller_state(&self) -> PyResult<Option<Arc<tidegate::control::ControllerState>>> {
+    pub(crate) fn controller_state(&self) -> PyResult<Option<Arc<ControllerState>>> {
         Ok(self.attached()?.controller.lock().as_ref().map(Controller::state))
     }
 
-    fn attached(&self) -> PyResult<Arc<Attached>> {
-        if self.closed.load(Ordering::Relaxed) {
-            return Err(PyValueError::new_err("the queue is closed"));
-        }
-        let attached = self.attached.read();
+    pub(crate) fn raises_of_deaths(&self) -> bool {
+        self.settings.get().is_none_or(|settings| settings.raises_of_deaths)
+    }
+
+    /// Objects that may be in it.
+    pub(crate) fn bound(&self) -> u64 {
+        self.maxsize()
+    }
+
+    pub(crate) fn take_untold(&self) -> Option<PyErr> {
+        self.untold.lock().take()
+    }
+
+    fn open_here(&self) -> PyResult<()> {
+        if self.closed.load(Ordering::Relaxed) { Err(PyValueError::new_err("the queue is closed")) } else { Ok(()) }
+    }
+
+    /// What this process has of the queue; attached anew in a child that was forked.
+    pub(crate) fn attached(&self) -> PyResult<Arc<Attached>> {
+        self.open_here()?;
+        let attached = self.attached.read().clone();
+        let attached =
+            attached.ok_or_else(|| PyRuntimeError::new_err("the queue was not opened: call super().__init__"))?;
         if attached.generation == generation() {
-            return Ok(Arc::clone(&attached));
+            attached.check()?;
+            return Ok(attached);
         }
-        let own = Attached::open(attached.channel.as_fd(), attached.room.as_ref().map(AsFd::as_fd))?;
-        drop(attached);
+        let own = Attached::open(attached.channel.as_fd(), attached.turn.as_ref().map(AsFd::as_fd))?;
         let own = Arc::new(own);
         // The parent's is forgotten: its locks may be held by threads that are not here.
-        std::mem::forget(std::mem::replace(&mut *self.attached.write(), Arc::clone(&own)));
+        std::mem::forget(attached);
+        std::mem::forget(self.attached.write().replace(Arc::clone(&own)));
         Ok(own)
     }
 }

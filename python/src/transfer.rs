@@ -1,119 +1,90 @@
-//! Putting and getting.
+//! Putting and getting. No Python code runs while a lock of the queue is held: signals are looked for, and pickles made objects of,
+//! without.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use tidegate::Channel;
-use tidegate::channel::{Held, RecvError, SendError, TrySendError};
+use tidegate::channel::{RecvError, SendError, TrySendError};
 
 use crate::attached::{Attached, IN_RING_MAX, Sending};
-use crate::codec::{Encoded, Message, PICKLE, decode, is_worth_keeping};
-use crate::errors::{self, Empty, Full, PeerDied};
+use crate::codec::{Encoded, Received};
+use crate::errors::{self, Empty, Full, PeerDied, TidegateError};
 use crate::queue::Queue;
-use crate::waiting::{Deadline, Next, lock, next};
+use crate::waiting::{Deadline, lock, next};
 
 /// How long a full ring is given to those who get, before a queue without a bound grows.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// Pauses between two looks whether there is room: at first, and in the end.
+const PAUSE_LEAST: Duration = Duration::from_micros(50);
+const PAUSE_MOST: Duration = Duration::from_millis(1);
 
-/// What a call that may have to wait comes to.
-enum Waited {
+/// What an attempt to put comes to.
+enum Put {
     Done,
-    Again,
+    /// As many objects are in the queue as it may hold, or another process is putting one.
+    NoRoom,
+    /// There is no room in the ring, or no block.
+    RingFull,
+    /// Somebody who got died, which is told; nothing was put.
+    Died(u32),
 }
 
 impl Queue {
     /// Tells of a death, or only counts it.
     fn died(&self, pid: u32) -> PyResult<()> {
         self.deaths.fetch_add(1, Ordering::Relaxed);
-        if self.raises_of_deaths { Err(PeerDied::new_err(pid)) } else { Ok(()) }
+        if self.raises_of_deaths() { Err(PeerDied::new_err(pid)) } else { Ok(()) }
     }
 
-    pub(crate) fn send(
-        &self,
-        py: Python<'_>,
-        attached: &Attached,
-        encoded: &Encoded,
-        deadline: Deadline,
-    ) -> PyResult<()> {
+    pub(crate) fn send(&self, py: Python<'_>, attached: &Attached, encoded: &Encoded, until: Deadline) -> PyResult<()> {
         let full = || Full::new_err(());
-        let mut sending = lock(py, &attached.sending, deadline)?.ok_or_else(full)?;
-        let Some(room) = &attached.room else { return self.send_now(py, attached, &mut sending, encoded, deadline) };
-        if !self.take_room(py, room, &mut sending, deadline)? {
-            return Err(full());
-        }
-        let sent = self.send_now(py, attached, &mut sending, encoded, deadline);
-        if sent.is_err() {
-            sending.put_room_back(room)?;
-        }
-        sent
-    }
-
-    fn send_now(
-        &self,
-        py: Python<'_>,
-        attached: &Attached,
-        sending: &mut Sending,
-        encoded: &Encoded,
-        deadline: Deadline,
-    ) -> PyResult<()> {
+        let mut pause = PAUSE_LEAST;
         loop {
-            if let Waited::Done = self.try_send(py, attached, sending, encoded)? {
-                return Ok(());
-            }
-            let Some(slice) = deadline.slice() else {
-                // There is room by the count of objects, or no bound: it is the ring that is too small.
-                if sending.grow(attached, encoded)? {
-                    continue;
+            attached.check()?;
+            let mut sending = lock(py, &attached.sending, until)?.ok_or_else(full)?;
+            let put = match &attached.turn {
+                None => self.try_send(py, attached, &mut sending, encoded)?,
+                Some(turn) => {
+                    let put = turn.take(|| match attached.channel.len() < self.bound() {
+                        true => self.try_send(py, attached, &mut sending, encoded),
+                        false => Ok(Put::NoRoom),
+                    })?;
+                    put.unwrap_or(Ok(Put::NoRoom))?
                 }
-                return Err(Full::new_err(()));
             };
-            self.wait_for_room(py, attached, sending, encoded, slice)?;
+            match put {
+                Put::Done => return Ok(()),
+                Put::Died(pid) => {
+                    drop(sending);
+                    self.died(pid)?;
+                }
+                Put::NoRoom => {
+                    drop(sending);
+                    let slice = until.slice().ok_or_else(full)?.min(pause);
+                    py.detach(|| std::thread::sleep(slice));
+                    pause = (pause * 2).min(PAUSE_MOST);
+                }
+                Put::RingFull => {
+                    let may_wait = until.slice();
+                    let has_grown = self.make_room(py, attached, &mut sending, encoded, may_wait)?;
+                    drop(sending);
+                    if !has_grown && may_wait.is_none() {
+                        return Err(full());
+                    }
+                }
+            }
             py.check_signals()?;
         }
     }
 
-    /// Takes a message out of the channel of those that may be put.
-    fn take_room(
-        &self,
-        py: Python<'_>,
-        channel: &Channel,
-        sending: &mut Sending,
-        deadline: Deadline,
-    ) -> PyResult<bool> {
-        loop {
-            if sending.room.is_none() {
-                sending.room = Some(channel.receiver().map_err(errors::channel)?);
-            }
-            let Some(receiver) = &mut sending.room else { return Ok(false) };
-            match next(py, receiver, deadline, |_| Some(())) {
-                Ok(None) => return Ok(false),
-                Ok(Some(_)) => return Ok(true),
-                Err(RecvError::Stalled) => py.check_signals()?,
-                // Who got has left; others will.
-                Err(RecvError::Disconnected) => {
-                    sending.room_keeper = Some(channel.sender().map_err(errors::channel)?);
-                }
-                Err(RecvError::PeerDied { pid }) => self.died(pid)?,
-                Err(other) => return Err(errors::TidegateError::new_err(other.to_string())),
-            }
-        }
-    }
-
-    fn try_send(
-        &self,
-        py: Python<'_>,
-        attached: &Attached,
-        sending: &mut Sending,
-        encoded: &Encoded,
-    ) -> PyResult<Waited> {
+    fn try_send(&self, py: Python<'_>, attached: &Attached, sending: &mut Sending, encoded: &Encoded) -> PyResult<Put> {
         loop {
             let sender = sending.sender(attached)?;
             let sent = if encoded.is_in_head() && encoded.len() <= IN_RING_MAX {
                 sender.try_send(&encoded.head)
             } else {
-                // The reference of a loan takes room in the ring, too.
                 match sender.loan_timeout(encoded.len(), Duration::ZERO) {
                     Ok(mut loan) => {
                         encoded.write(py, &mut loan)?;
@@ -125,84 +96,76 @@ impl Queue {
             match sent {
                 Ok(()) => {
                     sending.stuck_at = None;
-                    return Ok(Waited::Done);
+                    return Ok(Put::Done);
                 }
-                Err(TrySendError::Full) => return Ok(Waited::Again),
+                Err(TrySendError::Full) => {
+                    sending.drop_keeper_beside_others(attached);
+                    return Ok(Put::RingFull);
+                }
                 // Whoever gets may come yet.
                 Err(TrySendError::Disconnected) => sending.keep_receiving(attached)?,
-                Err(TrySendError::PeerDied { pid }) => self.died(pid)?,
+                Err(TrySendError::PeerDied { pid }) => return Ok(Put::Died(pid)),
                 Err(error @ (TrySendError::TooLong { .. } | TrySendError::NoMemory { .. })) => {
                     return Err(PyValueError::new_err(error.to_string()));
                 }
-                Err(other) => return Err(errors::TidegateError::new_err(other.to_string())),
+                Err(other) => return Err(TidegateError::new_err(other.to_string())),
             }
         }
     }
 
-    /// Waits until somebody gets, or makes larger rings where nobody does.
-    fn wait_for_room(
+    /// Waits a while until somebody gets, or makes a larger ring where nobody does. Whether there may be room now.
+    fn make_room(
         &self,
         py: Python<'_>,
         attached: &Attached,
         sending: &mut Sending,
         encoded: &Encoded,
-        slice: Duration,
-    ) -> PyResult<()> {
-        let got = || attached.channel.view().lanes.iter().map(|lane| lane.received_messages).sum::<u64>();
-        let before = got();
+        may_wait: Option<Duration>,
+    ) -> PyResult<bool> {
+        let before = attached.received();
+        let Some(slice) = may_wait else { return sending.grow(attached, encoded) };
         if sending.stuck_at != Some(before) {
-            sending.stuck_at = None;
-            let patience = slice.min(PATIENCE);
-            let waiting = Instant::now();
+            let (began, patience) = (Instant::now(), slice.min(PATIENCE));
             py.detach(|| {
-                while got() == before && waiting.elapsed() < patience {
-                    std::thread::sleep(Duration::from_micros(200));
+                while attached.received() == before && began.elapsed() < patience {
+                    std::thread::sleep(PAUSE_LEAST);
                 }
             });
-            if got() != before || patience < PATIENCE {
-                return Ok(());
+            if attached.received() != before {
+                sending.stuck_at = None;
+                return Ok(true);
             }
             sending.stuck_at = Some(before);
         }
-        if !sending.grow(attached, encoded)? {
-            py.detach(|| std::thread::sleep(slice.min(PATIENCE)));
+        if sending.grow(attached, encoded)? {
+            return Ok(true);
         }
-        Ok(())
+        py.detach(|| std::thread::sleep(slice.min(PAUSE_MOST)));
+        Ok(false)
     }
 
-    pub(crate) fn receive(&self, py: Python<'_>, attached: &Attached, deadline: Deadline) -> PyResult<Py<PyAny>> {
+    pub(crate) fn receive(&self, py: Python<'_>, attached: &Attached, until: Deadline) -> PyResult<Py<PyAny>> {
+        if let Some(untold) = self.take_untold() {
+            return Err(untold);
+        }
         let empty = || Empty::new_err(());
-        let mut receiving = lock(py, &attached.receiving, deadline)?.ok_or_else(empty)?;
         loop {
-            let at_once = |message: &[u8]| {
-                let is_pickle = message.first() == Some(&PICKLE);
-                (!is_pickle).then(|| decode(py, Message::Lent(message), &self.pickler))
-            };
-            match next(py, receiving.receiver(attached)?, deadline, at_once) {
-                Ok(None) => return Err(empty()),
-                Ok(Some(Next::Made(object))) => {
-                    receiving.give_room(attached)?;
-                    return object;
-                }
-                Ok(Some(Next::Held(held))) => {
-                    receiving.give_room(attached)?;
-                    // Unpickling runs code, which may get from this queue.
-                    drop(receiving);
-                    return self.object(py, held);
-                }
-                Err(RecvError::Stalled) => py.check_signals()?,
-                Err(RecvError::Disconnected) => receiving.keep_sending(attached)?,
+            let mut receiving = lock(py, &attached.receiving, until)?.ok_or_else(empty)?;
+            let slice = until.slice();
+            let received = next(py, receiving.receiver(attached)?, slice, |message| Received::copied(py, message));
+            if matches!(received, Err(RecvError::Disconnected)) {
+                receiving.keep_sending(attached)?;
+            }
+            drop(receiving);
+            match received {
+                Ok(received) => return received.into_object(py, &self.pickler),
+                Err(RecvError::Stalled) if slice.is_none() => return Err(empty()),
+                Err(RecvError::Stalled | RecvError::Disconnected) => {}
                 Err(RecvError::PeerDied { pid }) => self.died(pid)?,
                 Err(other) => return Err(errors::TidegateError::new_err(other.to_string())),
             }
+            py.check_signals()?;
         }
-    }
-
-    fn object(&self, py: Python<'_>, held: Held) -> PyResult<Py<PyAny>> {
-        if is_worth_keeping(&held) {
-            return decode(py, Message::Kept(held), &self.pickler);
-        }
-        decode(py, Message::Lent(&held), &self.pickler)
     }
 }
 

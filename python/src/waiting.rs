@@ -6,7 +6,7 @@ use parking_lot::{Mutex, MutexGuard};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use tidegate::Receiver;
-use tidegate::channel::{Held, RecvError, TryRecvError};
+use tidegate::channel::{RecvError, TryRecvError};
 
 /// Between two looks for signals while a call waits.
 const SLICE: Duration = Duration::from_millis(50);
@@ -23,9 +23,11 @@ pub(crate) fn deadline(block: bool, seconds: Option<f64>) -> PyResult<Deadline> 
     match seconds {
         _ if !block => Ok(Deadline::Now),
         None => Ok(Deadline::Never),
+        Some(seconds) if seconds.is_nan() => Err(PyValueError::new_err("timeout is not a number")),
         Some(seconds) => {
-            let at = Instant::now().checked_add(timeout(seconds)?);
-            Ok(at.map_or(Deadline::Never, Deadline::At))
+            // Beyond what a clock can add: for ever.
+            let timeout = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
+            Ok(Instant::now().checked_add(timeout).map_or(Deadline::Never, Deadline::At))
         }
     }
 }
@@ -44,7 +46,7 @@ impl Deadline {
     }
 }
 
-/// Locks without holding the interpreter up.
+/// Locks without holding the interpreter up; signals are looked for meanwhile.
 pub(crate) fn lock<'a, T: Send>(
     py: Python<'_>,
     mutex: &'a Mutex<T>,
@@ -62,39 +64,22 @@ pub(crate) fn lock<'a, T: Send>(
     Ok(None)
 }
 
-/// A message that was received.
-pub(crate) enum Next<T> {
-    /// What was made of it where it lay.
-    Made(T),
-    Held(Held),
-}
-
-/// The next message: what `at_once` makes of it, if it is there already and that makes anything of it. `None` when it is too late.
-pub(crate) fn next<T: Send>(
+/// What `make` makes of the next message, which is received with that. [`RecvError::Stalled`] when none came in `slice`.
+pub(crate) fn next<T>(
     py: Python<'_>,
     receiver: &mut Receiver,
-    deadline: Deadline,
-    at_once: impl FnOnce(&[u8]) -> Option<T>,
-) -> Result<Option<Next<T>>, RecvError> {
+    slice: Option<Duration>,
+    make: impl FnOnce(&[u8]) -> T,
+) -> Result<T, RecvError> {
     match receiver.try_recv() {
-        Ok(guard) => {
-            let made = at_once(&guard);
-            return Ok(Some(made.map_or_else(|| Next::Held(guard.hold()), Next::Made)));
-        }
+        Ok(guard) => return Ok(make(&guard)),
         Err(TryRecvError::Empty) => {}
         Err(TryRecvError::PeerDied { pid }) => return Err(RecvError::PeerDied { pid }),
         Err(TryRecvError::Corrupt { lane, position, word }) => return Err(RecvError::Corrupt { lane, position, word }),
         Err(_) => return Err(RecvError::Disconnected),
     }
-    let Some(slice) = deadline.slice() else { return Ok(None) };
-    py.detach(|| receiver.recv_timeout(slice).map(|guard| Some(Next::Held(guard.hold()))))
-}
-
-/// Seconds that a caller is ready to wait.
-fn timeout(seconds: f64) -> PyResult<Duration> {
-    if seconds.is_nan() {
-        return Err(PyValueError::new_err("timeout is not a number"));
-    }
-    // Beyond what a clock can add: for ever.
-    Ok(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX))
+    let Some(slice) = slice else { return Err(RecvError::Stalled) };
+    // Kept over the way back to the interpreter, and released when it is made: until then another gets it if this process dies.
+    let held = py.detach(|| receiver.recv_timeout(slice).map(|guard| guard.hold()))?;
+    Ok(make(&held))
 }

@@ -1,7 +1,10 @@
 """Queues between processes, and over their deaths."""
 
+import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -82,7 +85,7 @@ def test_what_a_child_put_stays_when_it_has_ended(ctx: Any) -> None:
     assert [queue.get(timeout=10)[1] for _ in range(20_000)] == list(range(20_000))
 
 
-def test_arrays_are_read_in_place_in_another_process(ctx: Any) -> None:
+def test_arrays_come_to_another_process(ctx: Any) -> None:
     queue, answers = tidegate.Queue(ctx=ctx), tidegate.Queue(ctx=ctx)
     child = ctx.Process(target=square_sum, args=(queue, answers))
     child.start()
@@ -127,6 +130,67 @@ def take(queue: Any, next_of: dict[int, int]) -> None:
     pid, number = queue.get(timeout=60)
     assert next_of.setdefault(pid, number) == number
     next_of[pid] += 1
+
+
+def test_a_bound_outlives_those_who_put_and_those_who_are_killed(ctx: Any) -> None:
+    queue: tidegate.Queue[Any] = tidegate.Queue(2, ctx=ctx, peer_death="count")
+    leaves = ctx.Process(target=put_numbers, args=(queue, 0, 2))
+    leaves.start()
+    leaves.join(60)
+    assert queue.get_many(2, timeout=60) == [(0, 0), (0, 1)]
+    for _ in range(5):
+        dies = ctx.Process(target=put_for_ever, args=(queue,), daemon=True)
+        dies.start()
+        queue.get(timeout=60)
+        os.kill(dies.pid, signal.SIGKILL)
+        dies.join()
+    while not queue.empty():
+        queue.get(timeout=60)
+    queue.put_many([1, 2], timeout=60)
+    with pytest.raises(tidegate.Full):
+        queue.put(3, timeout=0.05)
+    assert queue.get_many(3, timeout=60) == [1, 2]
+
+
+def test_more_than_sixteen_processes_put_to_a_queue_with_a_bound() -> None:
+    ctx = multiprocessing.get_context("fork")
+    queue: tidegate.Queue[tuple[int, int]] = tidegate.Queue(8, ctx=ctx)
+    children = [ctx.Process(target=put_numbers, args=(queue, producer, 20)) for producer in range(24)]
+    for child in children:
+        child.start()
+    got = [queue.get(timeout=60) for _ in range(24 * 20)]
+    assert sorted(got) == [(producer, number) for producer in range(24) for number in range(20)]
+    for child in children:
+        child.join(60)
+        assert child.exitcode == 0
+
+
+def keep_what_comes(queue: Any, answers: Any) -> None:
+    global KEPT
+    KEPT = queue.get()
+    answers.put("kept")
+
+
+def test_what_was_got_is_not_got_again_when_who_keeps_it_ends(ctx: Any) -> None:
+    queue, answers = tidegate.Queue(ctx=ctx), tidegate.Queue(ctx=ctx)
+    child = ctx.Process(target=keep_what_comes, args=(queue, answers))
+    child.start()
+    queue.put(np.ones(100_000))
+    assert answers.get(timeout=60) == "kept"
+    child.join(60)
+    with pytest.raises(tidegate.Empty):
+        queue.get(timeout=0.3)
+
+
+def test_a_process_ends_although_a_thread_of_it_waits() -> None:
+    script = (
+        "import threading, time, tidegate\n"
+        "queue = tidegate.Queue()\n"
+        "threading.Thread(target=queue.get, daemon=True).start()\n"
+        "time.sleep(0.3)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], timeout=60, capture_output=True)
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_what_a_killed_consumer_had_not_got_is_got_by_another(ctx: Any) -> None:

@@ -1,5 +1,6 @@
 """How queues behave, within a process."""
 
+import concurrent.futures
 import signal
 import threading
 import time
@@ -109,6 +110,74 @@ def test_a_closed_queue_refuses() -> None:
     queue.close()
 
 
+@pytest.mark.parametrize("waits_to", ["get", "put"])
+@pytest.mark.parametrize("how", ["close", "detach"])
+def test_who_waits_is_told_when_the_queue_is_closed(waits_to: str, how: str) -> None:
+    queue: tidegate.Queue[int] = tidegate.Queue(1)
+    if waits_to == "put":
+        queue.put(1)
+    told = []
+
+    def wait() -> None:
+        try:
+            queue.get() if waits_to == "get" else queue.put(2)
+        except ValueError as error:
+            told.append(str(error))
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    time.sleep(0.2)
+    getattr(queue, how)()
+    waiting.join(60)
+    assert told == ["the queue is closed"]
+
+
+def test_a_signal_handler_may_use_the_queue_that_it_interrupts() -> None:
+    queue: tidegate.Queue[int] = tidegate.Queue()
+    before = signal.signal(signal.SIGUSR1, lambda *_: queue.put(7))
+    main = threading.main_thread().ident
+    assert main is not None
+    threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGUSR1)).start()
+    assert queue.get(timeout=60) == 7
+    signal.signal(signal.SIGUSR1, before)
+
+
+class Named(tidegate.Queue[int]):
+    def __init__(self, name: str) -> None:
+        super().__init__(2)
+        self.name = name
+
+
+def test_subclasses_have_what_arguments_they_want() -> None:
+    queue = Named("orders")
+    queue.put(1)
+    assert (queue.name, queue.maxsize, queue.get()) == ("orders", 2, 1)
+
+
+def test_get_many_hands_over_what_it_has_before_it_tells_an_error() -> None:
+    queue: tidegate.Queue[object] = tidegate.Queue()
+    queue.put_many([1, 2])
+    queue.put(Spoilt())
+    queue.put(3)
+    assert queue.get_many(10) == [1, 2]
+    with pytest.raises(ValueError, match="not a number"):
+        queue.get(timeout=10)
+    assert queue.get(timeout=10) == 3
+
+
+class Spoilt:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (int, ("not a number",))
+
+
+def test_put_many_says_how_many_were_put() -> None:
+    queue: tidegate.Queue[int] = tidegate.Queue(3)
+    with pytest.raises(tidegate.Full) as failed:
+        queue.put_many(range(10), timeout=0.05)
+    assert failed.value.put == 3  # type: ignore[attr-defined]
+    assert queue.get_many(10) == [0, 1, 2]
+
+
 def test_bad_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="latency"):
         tidegate.Queue(profile="fast")  # type: ignore[arg-type]
@@ -144,6 +213,20 @@ def test_a_joinable_queue_knows_when_all_is_done() -> None:
     assert done.wait(60)
     with pytest.raises(ValueError):
         queue.task_done()
+
+
+def test_a_joinable_queue_that_is_full_lets_those_who_get_go_on() -> None:
+    queue: tidegate.JoinableQueue[int] = tidegate.JoinableQueue(1)
+    queue.put(1)
+    with pytest.raises(tidegate.Full):
+        queue.put(2, timeout=0.05)
+    waiting = threading.Thread(target=queue.put, args=(3,))
+    waiting.start()
+    for expected in (1, 3):
+        assert queue.get(timeout=60) == expected
+        queue.task_done()
+    waiting.join()
+    queue.join()
 
 
 def test_stats_and_decisions_tell_what_went_on() -> None:
@@ -182,7 +265,10 @@ def test_patch_swaps_and_unpatch_swaps_back() -> None:
     try:
         assert isinstance(multiprocessing.Queue(3), tidegate.Queue)
         assert isinstance(multiprocessing.get_context("spawn").JoinableQueue(), tidegate.JoinableQueue)
-        assert isinstance(multiprocessing.SimpleQueue(), tidegate.SimpleQueue)
+        with multiprocessing.get_context("spawn").Pool(2) as pool:
+            assert pool.map(abs, [-1, 2]) == [1, 2]
+        with concurrent.futures.ProcessPoolExecutor(2) as executor:
+            assert list(executor.map(abs, [-1, 2])) == [1, 2]
     finally:
         tidegate.unpatch()
     assert multiprocessing.Queue == before

@@ -196,9 +196,11 @@ impl Block {
         if backed >= len as u64 {
             return Ok(());
         }
-        let wanted = len.next_power_of_two().clamp(BACKED_MIN.min(slab.block_bytes), slab.block_bytes);
-        slab.segment.back(slab.offset + self.number * slab.block_bytes, wanted)?;
-        slab.words.backed[self.number].store(wanted as u64, Relaxed);
+        let at = slab.offset + self.number * slab.block_bytes;
+        let back = |bytes: usize| slab.segment.back(at, bytes).map(|()| bytes as u64);
+        let ample = len.next_power_of_two().clamp(BACKED_MIN.min(slab.block_bytes), slab.block_bytes);
+        let backed = back(ample).or_else(|_too_little_memory| back(len))?;
+        slab.words.backed[self.number].store(backed, Relaxed);
         step("block.backed");
         Ok(())
     }

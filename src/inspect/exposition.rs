@@ -97,7 +97,6 @@ pub(crate) fn render(shown: &[Shown], budget: Option<&Budget>) -> String {
     families.push(decisions(shown));
     families.push(forecasts(shown));
     families.extend(budget.into_iter().flat_map(of_budget));
-    families.push(about());
     // A family without members is no family to the encoder.
     families.retain(|family| !family.get_metric().is_empty());
     let mut text = Vec::new();
@@ -214,12 +213,6 @@ fn of_budget(budget: &Budget) -> Vec<MetricFamily> {
         gauge("tidegate_budget_bytes", "Memory that all controlled channels share.", Budget::bytes),
         gauge("tidegate_budget_used_bytes", "What they have of it, or have asked for.", Budget::used),
     ]
-}
-
-fn about() -> MetricFamily {
-    let label = pair("version", env!("CARGO_PKG_VERSION"));
-    let metric = number(MetricType::GAUGE, vec![label], 1.0);
-    family(("tidegate_build_info", "Always 1; the version is its label."), MetricType::GAUGE, vec![metric])
 }
 
 fn family((name, help): (&str, &str), kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {

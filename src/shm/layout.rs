@@ -14,7 +14,7 @@ use crate::shm::window::SharedLayout;
 /// `TIDEGATE` in ASCII, little-endian.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"TIDEGATE");
 /// Raised with every change of layout or protocol.
-pub(crate) const VERSION: u32 = 7;
+pub(crate) const VERSION: u32 = 8;
 /// Participants that one channel can have at a time: handles and endpoints.
 pub(crate) const PARTICIPANTS_MAX: usize = 256;
 /// Offset of the participant table.

@@ -6,18 +6,17 @@ from typing import Any
 
 from tidegate import _queues
 
-_NAMES = ("Queue", "JoinableQueue", "SimpleQueue")
+# Not SimpleQueue: pools of processes use the pipe that multiprocessing's is made of.
+_NAMES = ("Queue", "JoinableQueue")
 _originals: dict[str, Any] = {}
 
 
 def _method(cls: Any) -> Any:
-    if cls is _queues.SimpleQueue:
-        return lambda self: cls(ctx=self.get_context())
     return lambda self, maxsize=0: cls(maxsize, ctx=self.get_context())
 
 
 def patch() -> None:
-    """Has ``multiprocessing.Queue()``, ``JoinableQueue()`` and ``SimpleQueue()``, also of contexts, make Tidegate's from now on."""
+    """Has ``multiprocessing.Queue()`` and ``JoinableQueue()``, also of contexts, make Tidegate's from now on."""
     for name in _NAMES:
         if name not in _originals:
             _originals[name] = getattr(BaseContext, name)

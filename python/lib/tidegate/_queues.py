@@ -18,8 +18,8 @@ class Queue(_tidegate.Queue, Generic[T]):
     """A queue: any process that has it puts, and any gets.
 
     Without a ``maxsize`` it grows where nobody gets, up to 256 MiB for each process that puts, and to 256 objects that take more
-    than 16 KiB; then ``put`` waits. At most 64 processes put and 16 get at a time. Objects of one process are got in the order
-    they were put; those of several interleave.
+    than 16 KiB; then ``put`` waits. An object takes up to 256 MiB. At most 64 processes put and 16 get at a time. Objects of one
+    process are got in the order they were put; those of several interleave.
 
     What ``put`` returned from is in shared memory: it is got once, whatever becomes of the process that put it. The death of a
     process at the other end raises :class:`PeerDied` once, with its pid, or is only counted (``peer_death="count"``,
@@ -28,25 +28,6 @@ class Queue(_tidegate.Queue, Generic[T]):
     ``profile`` says what costs what to the controller that tunes the queue: ``latency``, ``balanced`` or ``efficient``.
     """
 
-    def __new__(
-        cls,
-        maxsize: int = 0,
-        *,
-        ctx: object = None,
-        profile: Profile = "balanced",
-        peer_death: PeerDeath = "raise",
-        memory: tuple[int, int | None] | None = None,
-    ) -> "Queue[T]":
-        return super().__new__(
-            cls,
-            maxsize,
-            dumps=_pickle.dumps,
-            loads=_pickle.loads,
-            profile=profile,
-            peer_death=peer_death,
-            memory=memory,
-        )
-
     def __init__(
         self,
         maxsize: int = 0,
@@ -54,25 +35,20 @@ class Queue(_tidegate.Queue, Generic[T]):
         ctx: object = None,
         profile: Profile = "balanced",
         peer_death: PeerDeath = "raise",
-        memory: tuple[int, int | None] | None = None,
     ) -> None:
-        self._options: dict[str, Any] = {"profile": profile, "peer_death": peer_death}
-        self._name = f"queue-{os.getpid()}-{id(self):x}"
+        self._attach(maxsize, profile, peer_death, None)
+        self._control(f"queue-{os.getpid()}-{id(self):x}")
+
+    def _attach(self, maxsize: int, profile: Profile, peer_death: PeerDeath, memory: tuple[int, int | None] | None) -> None:
+        self._open(maxsize, profile, peer_death, memory)
+        self._options = profile, peer_death
         _process.register(self)
-        if memory is None:
-            self.control(self._name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         context.assert_spawning(self)
-        channel, room = self.memory()
-        memory = (reduction.DupFd(channel), None if room is None else reduction.DupFd(room))
-        return _rebuild, (type(self), self.maxsize, memory, self._options, self._state())
-
-    def _state(self) -> object:
-        return None
-
-    def _restore(self, state: object) -> None:
-        pass
+        channel, turn = self._memory()
+        memory = (reduction.DupFd(channel), None if turn is None else reduction.DupFd(turn))
+        return _rebuild, (type(self), self.maxsize, memory, self.__dict__)
 
     def join_thread(self) -> None:
         """Waits for nothing: what was put is in the queue already."""
@@ -84,7 +60,7 @@ class Queue(_tidegate.Queue, Generic[T]):
 
     def decisions(self) -> list[dict[str, Any]]:
         """What the controller of this process has decided, oldest first; see ``Decision`` in the documentation of the crate."""
-        return [json.loads(line) for line in self.decision_lines()]
+        return [json.loads(line) for line in self._decision_lines()]
 
     def __iter__(self) -> Iterator[T]:
         while True:
@@ -101,16 +77,18 @@ class Queue(_tidegate.Queue, Generic[T]):
         return f"<{type(self).__module__}.{type(self).__name__}, {state}>"
 
 
-def _rebuild(cls: type[Queue[Any]], maxsize: int, memory: tuple[Any, Any], options: dict[str, Any], state: object) -> Queue[Any]:
-    channel, room = memory
-    own = (channel.detach(), None if room is None else room.detach())
+def _rebuild(cls: type[Queue[Any]], maxsize: int, memory: tuple[Any, Any], attributes: dict[str, Any]) -> Queue[Any]:
+    channel, turn = memory
+    own = (channel.detach(), None if turn is None else turn.detach())
+    queue = cls.__new__(cls)
+    profile, peer_death = attributes["_options"]
     try:
-        queue = cls(maxsize, memory=own, **options)
+        queue._attach(maxsize, profile, peer_death, own)
     finally:
         for descriptor in own:
             if descriptor is not None:
                 os.close(descriptor)
-    queue._restore(state)
+    queue.__dict__.update(attributes)
     return queue
 
 
@@ -119,21 +97,17 @@ class JoinableQueue(Queue[T]):
 
     def __init__(self, maxsize: int = 0, *, ctx: Any = None, **options: Any) -> None:
         super().__init__(maxsize, ctx=ctx, **options)
-        if options.get("memory") is None:
-            ctx = ctx or multiprocessing.get_context()
-            self._restore((ctx.Semaphore(0), ctx.Condition()))
-
-    def _state(self) -> object:
-        return self._unfinished, self._all_done
-
-    def _restore(self, state: Any) -> None:
-        self._unfinished, self._all_done = state
+        ctx = ctx or multiprocessing.get_context()
+        self._unfinished, self._all_done = ctx.Semaphore(0), ctx.Condition()
 
     def put(self, obj: T, block: bool = True, timeout: float | None = None) -> None:
-        # In one step for those who join: what is put is not done with.
-        with self._all_done:
+        # Counted first: who gets it may be done with it at once.
+        self._unfinished.release()
+        try:
             super().put(obj, block, timeout)
-            self._unfinished.release()
+        except BaseException:
+            self._count_down()
+            raise
 
     def put_nowait(self, obj: T) -> None:
         self.put(obj, False)
@@ -147,11 +121,15 @@ class JoinableQueue(Queue[T]):
 
     def task_done(self) -> None:
         """Says that an object is done with that was got."""
+        if not self._count_down():
+            raise ValueError("task_done() called too many times")
+
+    def _count_down(self) -> bool:
         with self._all_done:
-            if not self._unfinished.acquire(False):
-                raise ValueError("task_done() called too many times")
+            has_counted: bool = self._unfinished.acquire(False)
             if self._unfinished._semlock._is_zero():
                 self._all_done.notify_all()
+            return has_counted
 
     def join(self) -> None:
         """Waits until all that was put is done with."""
@@ -165,11 +143,3 @@ class SimpleQueue(Queue[T]):
 
     def __init__(self, *, ctx: object = None, **options: Any) -> None:
         super().__init__(0, ctx=ctx, **options)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        rebuild, (cls, _, memory, options, state) = super().__reduce__()
-        return _rebuild_simple, (cls, memory, options, state)
-
-
-def _rebuild_simple(cls: Any, memory: Any, options: Any, state: Any) -> Any:
-    return _rebuild(lambda _, **kw: cls(**kw), 0, memory, options, state)  # type: ignore[arg-type]

@@ -11,5 +11,6 @@ def serve(address: str = "127.0.0.1:9464") -> Endpoint:
     """
     endpoint = Endpoint(address)
     for queue in _process.live():
-        endpoint.show(queue)
+        if not queue.closed:
+            endpoint.show(queue)
     return endpoint

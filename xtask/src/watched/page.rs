@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::watched::{Demo, Outcome, has, root, run};
 
 /// Seconds of the run that is looked at: longer than looking takes.
-const RUN_SECONDS: u32 = 600;
+const RUN_SECONDS: u32 = 240;
 
 /// How long a decision is waited for.
 const PATIENCE_S: &str = "60";
