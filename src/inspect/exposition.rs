@@ -2,8 +2,8 @@
 //!
 //! Names and units follow "Metric and label naming" of Prometheus' documentation: base units, `_total` for what only grows.
 
+use prometheus::TextEncoder;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
-use prometheus::{Encoder, TextEncoder};
 
 use crate::WaitStrategy;
 use crate::channel::{LaneView, WaitView};
@@ -81,6 +81,8 @@ fn spin_seconds(strategy: WaitStrategy) -> f64 {
     }
 }
 
+/// About what the text of a channel takes.
+const BYTES_A_CHANNEL: usize = 5000;
 /// Buckets of waits: a bound for every second power of two, from a quarter of a microsecond on.
 const FIRST_BUCKET: usize = 8;
 
@@ -99,9 +101,9 @@ pub(crate) fn render(shown: &[Shown], budget: Option<&Budget>) -> String {
     families.extend(budget.into_iter().flat_map(of_budget));
     // A family without members is no family to the encoder.
     families.retain(|family| !family.get_metric().is_empty());
-    let mut text = Vec::new();
-    match TextEncoder::new().encode(&families, &mut text) {
-        Ok(()) => String::from_utf8_lossy(&text).into_owned(),
+    let mut text = String::with_capacity(shown.len() * BYTES_A_CHANNEL);
+    match TextEncoder::new().encode_utf8(&families, &mut text) {
+        Ok(()) => text,
         Err(error) => format!("# {}\n", error.to_string().replace('\n', " ")),
     }
 }
