@@ -1,20 +1,22 @@
 //! The channels in Prometheus' text format, read from shared memory at each scrape.
 //!
-//! Names and units follow "Metric and label naming" of Prometheus' documentation: base units, `_total` for what only grows.
+//! The format is version 0.0.4 of "Exposition formats" in Prometheus' documentation; names and units follow "Metric and label
+//! naming" there: base units, `_total` for what only grows. It is written line by line, since a thousand channels are a
+//! hundred thousand samples, and a tree of them costs more than the text.
 
-use prometheus::TextEncoder;
-use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use std::fmt::Write;
 
 use crate::WaitStrategy;
 use crate::channel::{LaneView, WaitView};
-use crate::control::{Action, Budget, ForecastSource, Reason};
+use crate::control::{Budget, ForecastSource};
 use crate::inspect::registry::{Presence, Shown};
+use crate::sync::wait::WAIT_BUCKETS;
 
 /// A number that a channel has.
 struct Figure {
     name: &'static str,
     help: &'static str,
-    kind: MetricType,
+    kind: Kind,
     of: fn(&Shown) -> f64,
 }
 
@@ -23,11 +25,11 @@ fn lanes(shown: &Shown, count: fn(&LaneView) -> u64) -> f64 {
 }
 
 const fn counter(name: &'static str, help: &'static str, of: fn(&Shown) -> f64) -> Figure {
-    Figure { name, help, kind: MetricType::COUNTER, of }
+    Figure { name, help, kind: Kind::Counter, of }
 }
 
 const fn gauge(name: &'static str, help: &'static str, of: fn(&Shown) -> f64) -> Figure {
-    Figure { name, help, kind: MetricType::GAUGE, of }
+    Figure { name, help, kind: Kind::Gauge, of }
 }
 
 const FIGURES: [Figure; 15] = [
@@ -86,168 +88,184 @@ const BYTES_A_CHANNEL: usize = 5000;
 /// Buckets of waits: a bound for every second power of two, from a quarter of a microsecond on.
 const FIRST_BUCKET: usize = 8;
 
-/// Renders all of it.
-pub(crate) fn render(shown: &[Shown], budget: Option<&Budget>) -> String {
-    let mut families: Vec<MetricFamily> = FIGURES
-        .iter()
-        .map(|figure| {
-            let metrics = shown.iter().map(|shown| number(figure.kind, labels(shown, &[]), (figure.of)(shown)));
-            family((figure.name, figure.help), figure.kind, metrics.collect())
-        })
-        .collect();
-    families.extend(by_role(shown));
-    families.push(decisions(shown));
-    families.push(forecasts(shown));
-    families.extend(budget.into_iter().flat_map(of_budget));
-    // A family without members is no family to the encoder.
-    families.retain(|family| !family.get_metric().is_empty());
-    let mut text = String::with_capacity(shown.len() * BYTES_A_CHANNEL);
-    match TextEncoder::new().encode_utf8(&families, &mut text) {
-        Ok(()) => text,
-        Err(error) => format!("# {}\n", error.to_string().replace('\n', " ")),
+/// What a family of samples is.
+#[derive(Clone, Copy)]
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
     }
 }
 
+/// Renders all of it.
+pub(crate) fn render(shown: &[Shown], budget: Option<&Budget>) -> String {
+    let mut text = Exposition(String::with_capacity(shown.len() * BYTES_A_CHANNEL));
+    let labelled: Vec<(String, &Shown)> = shown.iter().map(|s| (label("channel", &s.state.name), s)).collect();
+    if !shown.is_empty() {
+        for Figure { name, help, kind, of } in &FIGURES {
+            text.family(name, help, *kind);
+            labelled.iter().for_each(|(labels, shown)| text.sample(name, labels, of(shown)));
+        }
+        by_role(&labelled, &mut text);
+        decisions(&labelled, &mut text);
+        forecasts(&labelled, &mut text);
+    }
+    if let Some(budget) = budget {
+        of_budget(budget, &mut text);
+    }
+    text.0
+}
+
+/// The text as it grows.
+struct Exposition(String);
+
+impl Exposition {
+    /// Begins a family, whose samples follow.
+    fn family(&mut self, name: &str, help: &str, kind: Kind) {
+        self.push(&["# HELP ", name, " ", help, "\n# TYPE ", name, " ", kind.name(), "\n"]);
+    }
+
+    /// A sample with labels, which are escaped already and may be none.
+    fn sample(&mut self, name: &str, labels: &str, value: f64) {
+        if labels.is_empty() {
+            self.push(&[name, " "]);
+        } else {
+            self.push(&[name, "{", labels, "} "]);
+        }
+        self.number(value);
+        self.push(&["\n"]);
+    }
+
+    fn number(&mut self, value: f64) {
+        // Most are counts, which are written much faster than fractions.
+        let count = value as u64;
+        let written = if value == f64::INFINITY {
+            self.0.write_str("+Inf")
+        } else if count as f64 == value {
+            write!(self.0, "{count}")
+        } else {
+            write!(self.0, "{value}")
+        };
+        written.expect("a string takes all");
+    }
+
+    fn push(&mut self, parts: &[&str]) {
+        parts.iter().for_each(|part| self.0.push_str(part));
+    }
+}
+
+/// A label; what would end its value is escaped.
+fn label(name: &str, value: &str) -> String {
+    let value = value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
+    format!("{name}=\"{value}\"")
+}
+
 /// Those who send on a channel, or those who receive.
-struct Side<'a> {
-    shown: &'a Shown,
-    role: &'static str,
+struct Side {
+    labels: String,
     waits: WaitView,
     endpoints: usize,
 }
 
-impl<'a> Side<'a> {
-    fn both(shown: &'a Shown) -> [Self; 2] {
+impl Side {
+    fn both((channel, shown): &(String, &Shown)) -> [Self; 2] {
         let view = &shown.view;
         let senders = view.lanes.iter().filter(|lane| lane.sender_pid.is_some()).count();
-        let (receivers, waits) = (view.receiver_pids.len(), view.receiver_waits.clone());
+        let labels = |role| format!("{channel},{}", label("role", role));
+        let waits = view.receiver_waits.clone();
         [
-            Self { shown, role: "sender", waits: view.sender_waits(), endpoints: senders },
-            Self { shown, role: "receiver", waits, endpoints: receivers },
+            Self { labels: labels("sender"), waits: view.sender_waits(), endpoints: senders },
+            Self { labels: labels("receiver"), waits, endpoints: view.receiver_pids.len() },
         ]
-    }
-
-    fn labels(&self) -> Vec<LabelPair> {
-        labels(self.shown, &[("role", self.role)])
     }
 }
 
 /// What senders and receivers have each.
-fn by_role(shown: &[Shown]) -> Vec<MetricFamily> {
-    let sides: Vec<Side<'_>> = shown.iter().flat_map(Side::both).collect();
-    let numbers = |name, help, kind, of: fn(&Side<'_>) -> f64| {
-        let metrics = sides.iter().map(|side| number(kind, side.labels(), of(side)));
-        family((name, help), kind, metrics.collect())
+fn by_role(labelled: &[(String, &Shown)], text: &mut Exposition) {
+    let sides: Vec<Side> = labelled.iter().flat_map(Side::both).collect();
+    let mut numbers = |name, help, kind, of: fn(&Side) -> f64| {
+        text.family(name, help, kind);
+        sides.iter().for_each(|side| text.sample(name, &side.labels, of(side)));
     };
-    let (count, level) = (MetricType::COUNTER, MetricType::GAUGE);
     let waiting = "Endpoints that wait now, for longer than a first burst of polls.";
-    let waits = "Waits that have ended, of those that outlasted a first burst of polls: of senders for room, of receivers for \
-                 messages.";
     let ongoing = "How long the endpoints that wait now have waited together.";
-    let histograms = sides.iter().map(|side| histogram(side.labels(), &side.waits));
-    vec![
-        numbers("tidegate_endpoints", "Attached endpoints.", level, |side| side.endpoints as f64),
-        numbers("tidegate_waiting_endpoints", waiting, level, |side| side.waits.waiting.into()),
-        numbers("tidegate_waiting_seconds", ongoing, level, |side| side.waits.ongoing_ns as f64 / 1e9),
-        numbers("tidegate_parks_total", "Sleeps.", count, |side| side.waits.parks as f64),
-        numbers("tidegate_wakes_total", "Wakes through the kernel.", count, |side| side.waits.wakes as f64),
-        family(("tidegate_wait_seconds", waits), MetricType::HISTOGRAM, histograms.collect()),
-    ]
+    numbers("tidegate_endpoints", "Attached endpoints.", Kind::Gauge, |side| side.endpoints as f64);
+    numbers("tidegate_waiting_endpoints", waiting, Kind::Gauge, |side| side.waits.waiting.into());
+    numbers("tidegate_waiting_seconds", ongoing, Kind::Gauge, |side| side.waits.ongoing_ns as f64 / 1e9);
+    numbers("tidegate_parks_total", "Sleeps.", Kind::Counter, |side| side.waits.parks as f64);
+    numbers("tidegate_wakes_total", "Wakes through the kernel.", Kind::Counter, |side| side.waits.wakes as f64);
+    wait_seconds(&sides, text);
 }
 
-fn histogram(labels: Vec<LabelPair>, waits: &WaitView) -> Metric {
-    let mut below = 0u64;
-    let mut buckets = Vec::new();
-    for (bucket, count) in waits.histogram.iter().enumerate() {
-        below = below.saturating_add(*count);
-        let is_last = bucket + 1 == waits.histogram.len();
-        if bucket >= FIRST_BUCKET && bucket % 2 == 0 && !is_last {
-            let mut bound = Bucket::default();
-            bound.set_upper_bound((1u64 << bucket) as f64 / 1e9);
-            bound.set_cumulative_count(below);
-            buckets.push(bound);
+fn wait_seconds(sides: &[Side], text: &mut Exposition) {
+    let help = "Waits that have ended, of those that outlasted a first burst of polls: of senders for room, of receivers for \
+                messages.";
+    text.family("tidegate_wait_seconds", help, Kind::Histogram);
+    let bounds: [Option<String>; WAIT_BUCKETS] = std::array::from_fn(bound);
+    for Side { labels, waits, .. } in sides {
+        let mut below = 0u64;
+        for (bound, count) in bounds.iter().zip(waits.histogram) {
+            below = below.saturating_add(count);
+            if let Some(bound) = bound {
+                text.push(&["tidegate_wait_seconds_bucket{", labels, ",", bound, "} "]);
+                text.number(below as f64);
+                text.push(&["\n"]);
+            }
+        }
+        // What goes on is not counted yet, either; and it is over when its process dies.
+        let seconds = waits.wait_ns.saturating_sub(waits.ongoing_ns) as f64 / 1e9;
+        text.sample("tidegate_wait_seconds_sum", labels, seconds);
+        text.sample("tidegate_wait_seconds_count", labels, below as f64);
+    }
+}
+
+/// The label of a bucket that is shown; the last one is without end.
+fn bound(bucket: usize) -> Option<String> {
+    if bucket + 1 == WAIT_BUCKETS {
+        return Some(label("le", "+Inf"));
+    }
+    let is_shown = bucket >= FIRST_BUCKET && bucket.is_multiple_of(2);
+    is_shown.then(|| label("le", &((1u64 << bucket) as f64 / 1e9).to_string()))
+}
+
+fn decisions(labelled: &[(String, &Shown)], text: &mut Exposition) {
+    let name = "tidegate_decisions_total";
+    text.family(name, "Entries in the journal.", Kind::Counter);
+    for (channel, shown) in labelled {
+        let journal = shown.state.journal.lock();
+        for ((action, reason), count) in journal.counts() {
+            let labels = format!("{channel},{},{}", label("action", action.name()), label("reason", reason.name()));
+            text.sample(name, &labels, count as f64);
         }
     }
-    let mut histogram = Histogram::default();
-    histogram.set_sample_count(below);
-    // What goes on is not counted yet, either; and it is over when its process dies.
-    histogram.set_sample_sum(waits.wait_ns.saturating_sub(waits.ongoing_ns) as f64 / 1e9);
-    histogram.set_bucket(buckets);
-    let mut metric = Metric::from_label(labels);
-    metric.set_histogram(histogram);
-    metric
 }
 
-fn decisions(shown: &[Shown]) -> MetricFamily {
-    let of = |shown: &Shown| {
-        let counts: Vec<_> = shown.state.journal.lock().counts().collect();
-        let one = |((action, reason), count): ((Action, Reason), u64)| {
-            let labels = labels(shown, &[("action", action.name()), ("reason", reason.name())]);
-            number(MetricType::COUNTER, labels, count as f64)
-        };
-        counts.into_iter().map(one).collect::<Vec<_>>()
-    };
-    let metrics = shown.iter().flat_map(of).collect();
-    family(("tidegate_decisions_total", "Entries in the journal."), MetricType::COUNTER, metrics)
-}
-
-fn forecasts(shown: &[Shown]) -> MetricFamily {
-    let of = |shown: &Shown| {
+fn forecasts(labelled: &[(String, &Shown)], text: &mut Exposition) {
+    let name = "tidegate_forecasts_total";
+    text.family(name, "Forecasts, by what made them and why.", Kind::Counter);
+    let reasons = ForecastSource::ALL.map(|source| label("reason", source.name()));
+    for (channel, shown) in labelled {
         let counts = shown.state.calibration.lock().forecasts;
-        ForecastSource::ALL
-            .into_iter()
-            .zip(counts)
-            .map(|(source, count)| {
-                number(MetricType::COUNTER, labels(shown, &[("reason", source.name())]), count as f64)
-            })
-            .collect::<Vec<_>>()
-    };
-    let metrics = shown.iter().flat_map(of).collect();
-    let help = "Forecasts, by what made them and why.";
-    family(("tidegate_forecasts_total", help), MetricType::COUNTER, metrics)
-}
-
-fn of_budget(budget: &Budget) -> Vec<MetricFamily> {
-    let gauge = |name, help, of: fn(&Budget) -> u64| {
-        family((name, help), MetricType::GAUGE, vec![number(MetricType::GAUGE, Vec::new(), of(budget) as f64)])
-    };
-    vec![
-        gauge("tidegate_budget_bytes", "Memory that all controlled channels share.", Budget::bytes),
-        gauge("tidegate_budget_used_bytes", "What they have of it, or have asked for.", Budget::used),
-    ]
-}
-
-fn family((name, help): (&str, &str), kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(name.into());
-    family.set_help(help.into());
-    family.set_field_type(kind);
-    family.set_metric(metrics);
-    family
-}
-
-fn number(kind: MetricType, labels: Vec<LabelPair>, value: f64) -> Metric {
-    let mut metric = Metric::from_label(labels);
-    if kind == MetricType::COUNTER {
-        let mut counter = Counter::default();
-        counter.set_value(value);
-        metric.set_counter(counter);
-    } else {
-        let mut gauge = Gauge::default();
-        gauge.set_value(value);
-        metric.set_gauge(gauge);
+        for (reason, count) in reasons.iter().zip(counts) {
+            text.sample(name, &format!("{channel},{reason}"), count as f64);
+        }
     }
-    metric
 }
 
-fn labels(shown: &Shown, more: &[(&str, &str)]) -> Vec<LabelPair> {
-    let channel = pair("channel", &shown.state.name);
-    std::iter::once(channel).chain(more.iter().map(|(name, value)| pair(name, value))).collect()
-}
-
-fn pair(name: &str, value: &str) -> LabelPair {
-    let mut pair = LabelPair::default();
-    pair.set_name(name.into());
-    pair.set_value(value.into());
-    pair
+fn of_budget(budget: &Budget, text: &mut Exposition) {
+    let mut gauge = |name, help, value: u64| {
+        text.family(name, help, Kind::Gauge);
+        text.sample(name, "", value as f64);
+    };
+    gauge("tidegate_budget_bytes", "Memory that all controlled channels share.", budget.bytes());
+    gauge("tidegate_budget_used_bytes", "What they have of it, or have asked for.", budget.used());
 }

@@ -45,6 +45,9 @@ pub(crate) struct ParticipantTable {
     pid: u32,
     /// Of that process, for good; asked once, since `/proc` may be out of its sight later.
     pid_namespace: u64,
+    /// When that process started, and in which namespace that was told; asked once, since many channels are looked at often.
+    start_time: u64,
+    time_namespace: u64,
 }
 
 /// A claimed slot, given back on drop.
@@ -78,6 +81,8 @@ impl ParticipantTable {
             owner: own_token(),
             pid: own_pid(),
             pid_namespace: namespace("pid"),
+            start_time: own_start_time(),
+            time_namespace: namespace("time"),
         })
     }
 
@@ -109,8 +114,8 @@ impl ParticipantTable {
             // Written under the slot's lock and before the slot is taken, so that nobody judges its new occupant by the
             // start time of the one before.
             entry.pid_namespace.store(self.pid_namespace, Relaxed);
-            entry.time_namespace.store(namespace("time"), Relaxed);
-            entry.start_time.store(own_start_time(), Relaxed);
+            entry.time_namespace.store(self.time_namespace, Relaxed);
+            entry.start_time.store(self.start_time, Relaxed);
             // Edge `slot-claimed`: to the Acquire load in `occupant`. The lock is held before the slot is, so an
             // occupied slot with a free lock proves death.
             if entry.owner.compare_exchange(0, word, AcqRel, Relaxed).is_ok() {
@@ -149,13 +154,13 @@ impl ParticipantTable {
         }
         Ok(recorded == own
             && own != UNKNOWN_NAMESPACE
-            && is_proven_dead(occupant.pid, comparable_start_time(entry))
+            && is_proven_dead(occupant.pid, start_time_in(entry, namespace("time")))
             && entry.owner.load(Acquire) == occupant.word)
     }
 
     /// Whether an occupant that has this process's id had it before this process.
     fn was_of_an_earlier_process(&self, entry: &Participant, occupant: Occupant) -> bool {
-        let (recorded, own) = (comparable_start_time(entry), own_start_time());
+        let (recorded, own) = (start_time_in(entry, self.time_namespace), self.start_time);
         recorded != 0 && own != 0 && recorded != own && entry.owner.load(Acquire) == occupant.word
     }
 
@@ -276,9 +281,8 @@ fn clear(owner: &AtomicU64, word: u64) -> bool {
 
 /// When the participant's process started, as this process would see it; 0 where that cannot be told, since another time
 /// namespace shifts it (`time_namespaces(7)`).
-fn comparable_start_time(entry: &Participant) -> u64 {
-    let own = namespace("time");
-    let is_same = entry.time_namespace.load(Relaxed) == own && own != UNKNOWN_NAMESPACE;
+fn start_time_in(entry: &Participant, time_namespace: u64) -> u64 {
+    let is_same = entry.time_namespace.load(Relaxed) == time_namespace && time_namespace != UNKNOWN_NAMESPACE;
     if is_same { entry.start_time.load(Relaxed) } else { 0 }
 }
 
