@@ -45,6 +45,12 @@ pub use sync::mutex::{LockWaits, MutexGuard, OwnerDied, ShmMutex};
 #[cfg(not(loom))]
 pub use sync::semaphore::{AcquireError, Permit, ShmSemaphore, TryAcquireError};
 #[cfg(not(loom))]
+pub use sync::signal::{
+    condition::{ShmCondition, Waiter},
+    flag::ShmFlag,
+    tokens::{GiveError, ShmTokens, TakeError},
+};
+#[cfg(not(loom))]
 pub use sync::support::Support;
 #[cfg(not(loom))]
 pub use sync::wait::{WaitStrategy, cpus};

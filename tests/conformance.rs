@@ -111,7 +111,7 @@ fn a_full_channel_stalls_and_loses_nothing() {
     assert_eq!(stalled, SendError::Stalled);
     let view = channel.view();
     assert_eq!((view.lanes[0].sent_messages, view.lanes[0].rejected), (sent, 1));
-    assert!(view.lanes[0].sender_waits.wait_ns >= 5_000_000);
+    assert_eq!(view.lanes[0].sender_waits.waits, 1);
     let mut receiver = channel.receiver().unwrap();
     for i in 0..sent {
         assert_eq!(*receiver.recv().unwrap(), i.to_le_bytes());

@@ -1,8 +1,7 @@
 //! The handle on a channel, and what its endpoints share.
 
-use std::fs::OpenOptions;
 use std::ops::RangeInclusive;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -21,7 +20,7 @@ use crate::shm::header::{self, Geometry};
 use crate::shm::layout::{ControlWords, SEATS};
 use crate::shm::locks;
 use crate::shm::participants::{Membership, ParticipantTable, Role};
-use crate::shm::segment::Segment;
+use crate::shm::segment::{Segment, reopened};
 use crate::shm::window::{Shared, SharedLayout, Window};
 use crate::sync::fences;
 use crate::sync::wait::{WaitPoint, WaitStrategy};
@@ -154,12 +153,7 @@ impl Channel {
     /// # Errors
     /// What is in it is no channel, of another version, or not trusted.
     pub fn from_fd(memory: OwnedFd) -> Result<Self, ChannelError> {
-        // Record locks prove who lives, and belong to what `open` made (fcntl_locking(2)): a descriptor that was inherited
-        // shares them with its origin.
-        let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
-        let own =
-            OpenOptions::new().read(true).write(true).open(path).map_err(|e| ShmError::os("open /proc/self/fd", e))?;
-        let segment = Arc::new(Segment::attach(own.into(), layout::CONTROL_OFFSET)?);
+        let segment = Arc::new(Segment::attach(reopened(&memory)?, layout::CONTROL_OFFSET)?);
         let (geometry, _id) = header::check(&segment, "", ABI_HASH)?;
         Self::assemble(segment, geometry, None, false)
     }

@@ -84,6 +84,16 @@ impl AtomicU64 {
         self.0.fetch_and(value, order)
     }
 
+    pub(crate) fn fetch_update(
+        &self,
+        done: Ordering,
+        failed: Ordering,
+        change: impl FnMut(u64) -> Option<u64>,
+    ) -> Result<u64, u64> {
+        before_store();
+        self.0.fetch_update(done, failed, change)
+    }
+
     pub(crate) fn fetch_sub(&self, value: u64, order: Ordering) -> u64 {
         before_store();
         self.0.fetch_sub(value, order)

@@ -67,10 +67,13 @@ pub(crate) enum Kind {
     Channel = 1,
     Mutex = 2,
     Semaphore = 3,
+    Tokens = 4,
+    Flag = 5,
+    Condition = 6,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Channel, Self::Mutex, Self::Semaphore];
+    const ALL: [Self; 6] = [Self::Channel, Self::Mutex, Self::Semaphore, Self::Tokens, Self::Flag, Self::Condition];
 
     /// The kind that a header's word says.
     pub(crate) fn from_word(word: u32) -> Option<Self> {
@@ -82,6 +85,9 @@ impl Kind {
             Self::Channel => "channel",
             Self::Mutex => "mutex",
             Self::Semaphore => "semaphore",
+            Self::Tokens => "tokens",
+            Self::Flag => "flag",
+            Self::Condition => "condition",
         }
     }
 }

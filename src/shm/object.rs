@@ -1,5 +1,6 @@
 //! A segment of its own for a small thing that processes share by name: all but its words.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::shm::directory::{HostDirectory, NameEntry, check_name};
@@ -7,7 +8,7 @@ use crate::shm::error::ShmError;
 use crate::shm::header;
 use crate::shm::layout::{Kind, UPPER_OFFSET};
 use crate::shm::participants::{Membership, ParticipantTable, Role};
-use crate::shm::segment::Segment;
+use crate::shm::segment::{Segment, reopened};
 use crate::shm::window::{Shared, SharedLayout};
 
 /// One mapping of it.
@@ -47,6 +48,13 @@ impl Object {
         let size = header::check_common(&segment, name, kind, abi_hash)?;
         let entry = directory.join(name, &segment)?;
         Ok((Self::assemble(segment, Some(entry))?, size))
+    }
+
+    /// Attaches to the segment of that kind in `memory`, and yields its size.
+    pub(crate) fn from_fd(memory: &OwnedFd, (kind, abi_hash): (Kind, u64)) -> Result<(Self, u32), ShmError> {
+        let segment = Arc::new(Segment::attach(reopened(memory)?, UPPER_OFFSET)?);
+        let size = header::check_common(&segment, "", kind, abi_hash)?;
+        Ok((Self::assemble(segment, None)?, size))
     }
 
     fn assemble(segment: Arc<Segment>, name: Option<NameEntry>) -> Result<Self, ShmError> {

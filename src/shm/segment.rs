@@ -4,8 +4,9 @@
 //! (`memfd_create(2)`, `fcntl(2)` F_ADD_SEALS), so no peer can turn our loads into SIGBUS by truncating it. Memory is
 //! given to ranges of it (`fallocate(2)`) before anything points at them, and taken back by punching holes.
 
+use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
@@ -113,6 +114,14 @@ impl Segment {
         let stat = rustix::fs::fstat(&self.file).map_err(|e| ShmError::os("fstat", e))?;
         Ok((stat.st_dev, stat.st_ino))
     }
+}
+
+/// The memory that a descriptor leads to, opened anew: record locks prove who lives, and belong to what `open` made
+/// (fcntl_locking(2)), so that a descriptor that was inherited shares them with its origin.
+pub(crate) fn reopened(memory: &OwnedFd) -> Result<OwnedFd, ShmError> {
+    let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
+    let own = OpenOptions::new().read(true).write(true).open(path);
+    Ok(own.map_err(|e| ShmError::os("open /proc/self/fd", e))?.into())
 }
 
 impl AsFd for Segment {

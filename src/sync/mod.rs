@@ -8,6 +8,7 @@ pub(crate) mod fences;
 pub(crate) mod futex;
 pub(crate) mod lock;
 pub(crate) mod per_process;
+pub(crate) mod signal;
 
 #[cfg(not(loom))]
 pub(crate) mod clock;

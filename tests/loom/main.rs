@@ -26,6 +26,7 @@ mod locking;
 mod per_process;
 mod presence;
 mod taking;
+mod tokens;
 
 /// Runs `check` through its interleavings, with at most `preemptions` involuntary switches of thread. Two or three find
 /// nearly all bugs (Musuvathi and Qadeer, "Iterative context bounding", 2007).
