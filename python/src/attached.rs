@@ -13,7 +13,7 @@ use tidegate::{Channel, Receiver, Receivers, Sender};
 
 use crate::codec::Encoded;
 use crate::errors;
-use crate::process::generation;
+use crate::process::Attach;
 
 /// Longest message.
 const MESSAGE_BYTES_MAX: u32 = 1 << 28;
@@ -27,7 +27,6 @@ pub(crate) const IN_RING_MAX: usize = 16 << 10;
 
 /// What this process has of a queue.
 pub(crate) struct Attached {
-    pub(crate) generation: u32,
     pub(crate) channel: Channel,
     /// Of a queue with a bound.
     pub(crate) turn: Option<Turn>,
@@ -90,6 +89,12 @@ impl AsFd for Turn {
     }
 }
 
+impl Attach for Attached {
+    fn again(&self) -> PyResult<Self> {
+        Self::open(self.channel.as_fd(), self.turn.as_ref().map(AsFd::as_fd))
+    }
+}
+
 impl Attached {
     pub(crate) fn create(is_bounded: bool) -> PyResult<Self> {
         let options = Channel::options()
@@ -105,7 +110,6 @@ impl Attached {
 
     fn of(channel: Channel, turn: Option<Turn>) -> Self {
         Self {
-            generation: generation(),
             channel,
             turn,
             sending: Mutex::default(),

@@ -6,6 +6,8 @@ mod endpoint;
 mod errors;
 mod process;
 mod queue;
+mod signals;
+mod tokens;
 mod transfer;
 mod waiting;
 
@@ -14,6 +16,10 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _tidegate(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<queue::Queue>()?;
+    module.add_class::<tokens::Tokens>()?;
+    module.add_class::<signals::Waiters>()?;
+    module.add_class::<signals::Waiter>()?;
+    module.add_class::<signals::Flag>()?;
     module.add_class::<endpoint::Endpoint>()?;
     module.add_function(wrap_pyfunction!(process::forked, module)?)?;
     module.add("PeerDied", module.py().get_type::<errors::PeerDied>())?;

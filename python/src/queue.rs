@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
@@ -13,8 +13,8 @@ use tidegate::control::{Controller, ControllerOptions, ControllerState, Weights}
 
 use crate::attached::Attached;
 use crate::codec::{Pickler, encode};
-use crate::errors::Empty;
-use crate::process::generation;
+use crate::errors::{self, Empty};
+use crate::process::PerProcess;
 use crate::waiting::{Deadline, deadline};
 
 /// Largest bound of a queue, as `SEM_VALUE_MAX` is for those of multiprocessing.
@@ -23,7 +23,7 @@ const SIZE_MAX: u64 = i32::MAX as u64;
 /// A queue in shared memory. It is none before it was opened.
 #[pyclass(subclass, frozen, weakref, module = "tidegate._tidegate")]
 pub(crate) struct Queue {
-    attached: RwLock<Option<Arc<Attached>>>,
+    attached: PerProcess<Attached>,
     settings: OnceLock<Settings>,
     pub(crate) pickler: Pickler,
     pub(crate) deaths: AtomicU64,
@@ -46,7 +46,7 @@ impl Queue {
         let pickle = py.import("tidegate._pickle")?;
         let pickler = Pickler { dumps: pickle.getattr("dumps")?.unbind(), loads: pickle.getattr("loads")?.unbind() };
         Ok(Self {
-            attached: RwLock::default(),
+            attached: PerProcess::default(),
             settings: OnceLock::new(),
             pickler,
             deaths: AtomicU64::new(0),
@@ -68,11 +68,7 @@ impl Queue {
         if maxsize > SIZE_MAX {
             return Err(PyValueError::new_err(format!("maxsize is {maxsize}, it must be at most {SIZE_MAX}")));
         }
-        let raises_of_deaths = match peer_death {
-            "raise" => true,
-            "count" => false,
-            _ => return Err(PyValueError::new_err(format!("peer_death is {peer_death:?}: \"raise\" or \"count\""))),
-        };
+        let raises_of_deaths = errors::raises_of_deaths(peer_death)?;
         let profile = profile.parse().map_err(PyValueError::new_err)?;
         let attached = match memory {
             None => Attached::create(maxsize > 0)?,
@@ -85,7 +81,7 @@ impl Queue {
         if self.settings.set(Settings { maxsize, profile, raises_of_deaths }).is_err() {
             return Err(PyRuntimeError::new_err("the queue was opened already"));
         }
-        *self.attached.write() = Some(Arc::new(attached));
+        self.attached.set(attached);
         Ok(())
     }
 
@@ -200,8 +196,7 @@ impl Queue {
 
     /// Gives up this process's places in the queue, without which its end would pass for a death. Calls that wait end.
     fn detach(&self, py: Python<'_>) {
-        let Some(attached) = self.attached.read().clone() else { return };
-        if attached.generation == generation() {
+        if let Some(attached) = self.attached.own() {
             py.detach(|| attached.leave());
         }
     }
@@ -294,18 +289,8 @@ impl Queue {
     /// What this process has of the queue; attached anew in a child that was forked.
     pub(crate) fn attached(&self) -> PyResult<Arc<Attached>> {
         self.open_here()?;
-        let attached = self.attached.read().clone();
-        let attached =
-            attached.ok_or_else(|| PyRuntimeError::new_err("the queue was not opened: call super().__init__"))?;
-        if attached.generation == generation() {
-            attached.check()?;
-            return Ok(attached);
-        }
-        let own = Attached::open(attached.channel.as_fd(), attached.turn.as_ref().map(AsFd::as_fd))?;
-        let own = Arc::new(own);
-        // The parent's is forgotten: its locks may be held by threads that are not here.
-        std::mem::forget(attached);
-        std::mem::forget(self.attached.write().replace(Arc::clone(&own)));
-        Ok(own)
+        let attached = self.attached.get()?.ok_or_else(|| errors::not_opened("queue"))?;
+        attached.check()?;
+        Ok(attached)
     }
 }

@@ -4,23 +4,35 @@ import multiprocessing
 from multiprocessing.context import BaseContext
 from typing import Any
 
-from tidegate import _queues
+from tidegate import _locks, _queues
 
 # Not SimpleQueue: pools of processes use the pipe that multiprocessing's is made of.
-_NAMES = ("Queue", "JoinableQueue")
+_CLASSES: dict[str, Any] = {
+    "Queue": _queues.Queue,
+    "JoinableQueue": _queues.JoinableQueue,
+    "Lock": _locks.Lock,
+    "RLock": _locks.RLock,
+    "Semaphore": _locks.Semaphore,
+    "BoundedSemaphore": _locks.BoundedSemaphore,
+    "Condition": _locks.Condition,
+    "Event": _locks.Event,
+}
 _originals: dict[str, Any] = {}
 
 
 def _method(cls: Any) -> Any:
-    return lambda self, maxsize=0: cls(maxsize, ctx=self.get_context())
+    return lambda self, *args, **named: cls(*args, ctx=self.get_context(), **named)
 
 
 def patch() -> None:
-    """Has ``multiprocessing.Queue()`` and ``JoinableQueue()``, also of contexts, make Tidegate's from now on."""
-    for name in _NAMES:
+    """Has ``multiprocessing.Queue()``, ``Lock()`` and so on, also of contexts, make Tidegate's from now on.
+
+    ``SimpleQueue`` stays, of which pools are made, and so do ``Pipe``, ``Barrier``, ``Value`` and ``Array``.
+    """
+    for name, cls in _CLASSES.items():
         if name not in _originals:
             _originals[name] = getattr(BaseContext, name)
-            setattr(BaseContext, name, _method(getattr(_queues, name)))
+            setattr(BaseContext, name, _method(cls))
             setattr(multiprocessing, name, getattr(multiprocessing.context._default_context, name))
 
 

@@ -1,17 +1,16 @@
 """The queues, with the interface of multiprocessing's."""
 
 import json
-import multiprocessing
 import os
 from collections.abc import Iterator
 from multiprocessing import context, reduction
 from typing import Any, Generic, Literal, TypeVar
 
-from tidegate import _pickle, _process, _tidegate
+from tidegate import _process, _tidegate
+from tidegate._locks import Condition, PeerDeath, Semaphore
 
 T = TypeVar("T")
 Profile = Literal["latency", "balanced", "efficient"]
-PeerDeath = Literal["raise", "count"]
 
 
 class Queue(_tidegate.Queue, Generic[T]):
@@ -97,8 +96,7 @@ class JoinableQueue(Queue[T]):
 
     def __init__(self, maxsize: int = 0, *, ctx: Any = None, **options: Any) -> None:
         super().__init__(maxsize, ctx=ctx, **options)
-        ctx = ctx or multiprocessing.get_context()
-        self._unfinished, self._all_done = ctx.Semaphore(0), ctx.Condition()
+        self._unfinished, self._all_done = Semaphore(0), Condition(peer_death="count")
 
     def put(self, obj: T, block: bool = True, timeout: float | None = None) -> None:
         # Counted first: who gets it may be done with it at once.
@@ -127,14 +125,14 @@ class JoinableQueue(Queue[T]):
     def _count_down(self) -> bool:
         with self._all_done:
             has_counted: bool = self._unfinished.acquire(False)
-            if self._unfinished._semlock._is_zero():
+            if self._unfinished.get_value() == 0:
                 self._all_done.notify_all()
             return has_counted
 
     def join(self) -> None:
         """Waits until all that was put is done with."""
         with self._all_done:
-            if not self._unfinished._semlock._is_zero():
+            if self._unfinished.get_value() > 0:
                 self._all_done.wait()
 
 
