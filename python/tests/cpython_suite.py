@@ -25,7 +25,7 @@ CASES = ("Queue", "Lock", "Semaphore", "Condition", "Event")
 for name in OURS:
     setattr(suite.ProcessesMixin, name, staticmethod(getattr(tidegate, name)))
 # It counts the sleepers of CPython's own implementation; what it checks by that, the tests check by what threads do, too.
-suite._TestCondition.check_invariant = lambda self, condition: None
+suite._TestCondition.check_invariant = lambda self, cond: None
 multiprocessing.SimpleQueue = tidegate.SimpleQueue
 suite.install_tests_in_module_dict(globals(), START_METHOD, only_type="processes")
 TestSimpleQueue = type("TestSimpleQueue", (suite.TestSimpleQueue,), {"__module__": __name__})

@@ -29,10 +29,11 @@ pub(crate) fn check() -> Outcome {
     };
     pip(&["./python[test]"])?;
     let folder = root().join("python");
-    let python = |arguments: &[&str]| run(Command::new(&python).args(arguments).current_dir(&folder));
-    python(&["-m", "pytest", "--quiet", "tests"])?;
-    python(&["-m", "mypy", "--strict", "lib/tidegate"])?;
-    python(&["-m", "tidegate.demo", "--quick", "--rounds", "1"])
+    let run_python = |arguments: &[&str]| run(Command::new(&python).args(arguments).current_dir(&folder));
+    run_python(&["-m", "pytest", "--quiet", "tests"])?;
+    run_python(&["-m", "mypy", "--strict", "lib/tidegate"])?;
+    run_python(&["-m", "pyright", "--pythonpath", &python.to_string_lossy(), "lib/tidegate"])?;
+    run_python(&["-m", "tidegate.demo", "--quick", "--rounds", "1"])
 }
 
 fn target() -> PathBuf {

@@ -1,7 +1,7 @@
 """Tidegate's queues in place of multiprocessing's, in a program that is not to be changed."""
 
 import multiprocessing
-from multiprocessing.context import BaseContext
+from multiprocessing.context import BaseContext, _default_context
 from typing import Any
 
 from tidegate import _locks, _queues
@@ -33,7 +33,7 @@ def patch() -> None:
         if name not in _originals:
             _originals[name] = getattr(BaseContext, name)
             setattr(BaseContext, name, _method(cls))
-            setattr(multiprocessing, name, getattr(multiprocessing.context._default_context, name))
+            setattr(multiprocessing, name, getattr(_default_context, name))
 
 
 def unpatch() -> None:
@@ -41,4 +41,4 @@ def unpatch() -> None:
     while _originals:
         name, original = _originals.popitem()
         setattr(BaseContext, name, original)
-        setattr(multiprocessing, name, getattr(multiprocessing.context._default_context, name))
+        setattr(multiprocessing, name, getattr(_default_context, name))

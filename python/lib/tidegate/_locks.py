@@ -3,7 +3,8 @@
 import os
 import time
 from collections.abc import Callable
-from multiprocessing import context, reduction
+from multiprocessing import reduction
+from multiprocessing.context import assert_spawning
 from typing import Any, Literal, Self
 
 from tidegate import _tidegate
@@ -31,7 +32,7 @@ class _Lent:
         self._open(memory)  # type: ignore[attr-defined]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        context.assert_spawning(self)
+        assert_spawning(self)
         return _rebuild, (type(self), reduction.DupFd(self._memory()), self.__dict__)  # type: ignore[attr-defined]
 
 

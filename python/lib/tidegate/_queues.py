@@ -3,7 +3,8 @@
 import json
 import os
 from collections.abc import Iterator
-from multiprocessing import context, reduction
+from multiprocessing import reduction
+from multiprocessing.context import assert_spawning
 from typing import Any, Generic, Literal, TypeVar
 
 from tidegate import _process, _tidegate
@@ -44,7 +45,7 @@ class Queue(_tidegate.Queue, Generic[T]):
         _process.register(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        context.assert_spawning(self)
+        assert_spawning(self)
         channel, turn = self._memory()
         memory = (reduction.DupFd(channel), None if turn is None else reduction.DupFd(turn))
         return _rebuild, (type(self), self.maxsize, memory, self.__dict__)
