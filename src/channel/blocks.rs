@@ -35,14 +35,19 @@ impl Core {
             let (words, area) = (self.lane(lane)?, self.area(lane)?);
             let _a_spoilt_lane_is_the_receivers_to_tell =
                 unreleased_loans(&words, &area, &self.classes(), |position, number| {
-                    if let Some((number, owner)) = self.slab.owner(number).filter(|&(_, owner)| dead(owner)) {
-                        let _freed_by_nobody_else = self.slab.adopt(number, owner, in_flight(lane, position));
-                    }
+                    self.restore_loan(lane, position, number, dead);
                 });
             self.free_released(lane)?;
         }
         self.free_blocks(dead);
         Ok(())
+    }
+
+    /// B6 of one loan, whose frame is not released.
+    pub(crate) fn restore_loan(&self, lane: usize, position: u64, number: u64, is_dead: impl Fn(u64) -> bool) {
+        if let Some((number, owner)) = self.slab.owner(number).filter(|&(_, owner)| is_dead(owner)) {
+            let _freed_by_nobody_else = self.slab.adopt(number, owner, in_flight(lane, position));
+        }
     }
 
     /// Frees blocks whose frame in `lane` was released, and which the receiver has not freed: it died before it did, or has

@@ -4,6 +4,7 @@ use std::ops::Deref;
 
 use crate::channel::error::TryRecvError;
 use crate::channel::held::Held;
+use crate::channel::loan::Loan;
 use crate::channel::receiver::Receiver;
 use crate::prim::step;
 use crate::ring::consumer::{Frame, Payload};
@@ -42,6 +43,40 @@ impl<'a> Guard<'a> {
         self.receiver.lanes.leave(self.lane, self.frame);
         // Forgotten, it is not released.
         std::mem::forget(self);
+    }
+
+    /// Receives the message for good, with the block that it is in, as a loan of this process: to read and change in place for as
+    /// long as it is needed, and to send on without a copy. Others can be received meanwhile. It is lost with this process.
+    ///
+    /// ```
+    /// use tidegate::{Channel, Receivers};
+    ///
+    /// let channel = Channel::options().message_bytes_max(1 << 20).receivers(Receivers::Competing).create_anonymous()?;
+    /// let (mut sender, mut receiver) = (channel.sender()?, channel.receiver()?);
+    /// sender.send(&[1; 100_000])?;
+    /// let mut image = receiver.recv()?.into_loan().map_err(|_| "it was copied through the ring")?;
+    /// image[0] = 2;
+    /// sender.send_loan(image)?;
+    /// assert_eq!(receiver.recv()?[..2], [2, 1]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The guard, unchanged, where the message is in no block (it is at most 16 KiB long, and was not sent as a loan); where each
+    /// receiver gets it; and where processes have half of the blocks already, so that senders are not left without any.
+    pub fn into_loan(self) -> Result<Loan, Self> {
+        let place = self.receiver.share_place();
+        let (lane, frame, block) = (self.lane, self.frame, self.block);
+        if !frame.is_loan() {
+            return Err(self);
+        }
+        match self.receiver.lanes.take_loan(lane, frame, block, &place) {
+            Some(block) => {
+                std::mem::forget(self);
+                Ok(Loan::received(block, frame.len))
+            }
+            None => Err(self),
+        }
     }
 
     /// Keeps the message: others can be received meanwhile, and many be held and dropped in any order, in any thread.

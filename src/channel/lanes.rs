@@ -8,7 +8,8 @@ use crate::channel::held::HeldBlock;
 use crate::channel::lane::{Reader, ReceiverLane};
 use crate::channel::presence;
 use crate::channel::receiver::Place;
-use crate::channel::slab::{Slab, in_flight};
+use crate::channel::slab::{Block, Slab, in_flight};
+use crate::prim::step;
 use crate::ring::Readers;
 use crate::ring::consumer::{Frame, Payload};
 use crate::ring::taker::at_hand::AtHand;
@@ -101,6 +102,34 @@ impl Lanes {
         }
         self.all[lane].release(frame);
         Some(HeldBlock { core: Arc::clone(&self.core), number, len: frame.len, owner })
+    }
+
+    /// B7: the block becomes the receiver's, then the frame is given back, then the block becomes the handle's. `None` if it is
+    /// others', too, or not what it was, or one too many.
+    #[cold]
+    pub(super) fn take_loan(
+        &mut self,
+        lane: usize,
+        frame: Frame,
+        number: usize,
+        place: &Place,
+    ) -> Option<(Block, Arc<Core>)> {
+        let core = Arc::clone(&self.core);
+        if self.is_shared() || core.is_guarded || !core.slab.may_keep() {
+            return None;
+        }
+        let entry = &mut self.all[lane];
+        let _how_it_is_done_with = entry.share(lane, frame);
+        if core.seats() > 1 && matches!(entry.reader, Reader::Alone(_)) {
+            return None; // What is released may be taken for in hand still.
+        }
+        let adopted = core.slab.adopt_to_write(number, in_flight(lane, frame.position()), place.word())?;
+        step("loan.adopted");
+        entry.release(frame);
+        step("loan.received");
+        let block = adopted.pass_to(core.membership.word());
+        step("loan.owned");
+        Some((block, core))
     }
 
     /// The next committed frame of any lane. If it is not released, it must be left.

@@ -20,8 +20,22 @@ use crate::sync::clock::deadline;
 pub struct Loan {
     block: Block,
     len: usize,
-    /// The block is this handle's.
+    /// The block is this handle's. After the block in the order of drops.
+    wakes: WakesSenders,
+}
+
+/// Tells those that wait for a block of one that was freed.
+#[derive(Debug)]
+struct WakesSenders {
     core: Arc<Core>,
+}
+
+impl Drop for WakesSenders {
+    fn drop(&mut self) {
+        if !self.core.membership.is_inherited() {
+            self.core.notify_senders();
+        }
+    }
 }
 
 /// A loan that was not sent, and why.
@@ -76,7 +90,7 @@ impl Sender {
             }
             Err(error) => Err(error),
         })?;
-        Ok(Loan { block, len, core: self.core() })
+        Ok(Loan { block, len, wakes: WakesSenders { core: self.core() } })
     }
 
     /// Sends a loan of this channel, waiting for room as long as it takes.
@@ -136,7 +150,7 @@ impl Sender {
     }
 
     fn check_own(&self, loan: &Loan) {
-        assert!(Arc::ptr_eq(&loan.core, &self.core()), "a loan of another channel, or of another handle on it");
+        assert!(Arc::ptr_eq(&loan.wakes.core, &self.core()), "a loan of another channel, or of another handle on it");
     }
 
     fn commit_loan<E>(&mut self, loan: Loan, room: Result<Reservation, E>) -> Result<(), RefusedLoan<E>> {
@@ -175,6 +189,13 @@ impl Sender {
         let block = taken.ok_or(TrySendError::Full)?;
         back(&block, len)?;
         Ok(block)
+    }
+}
+
+impl Loan {
+    /// A message that was received for good.
+    pub(super) fn received((block, core): (Block, Arc<Core>), len: u32) -> Self {
+        Self { block, len: len as usize, wakes: WakesSenders { core } }
     }
 }
 

@@ -10,7 +10,8 @@ use crate::prim::fence;
 use crate::prim::step;
 use crate::ring::layout::Lane;
 use crate::ring::lock::Holder;
-use crate::ring::{Readers, alone, followers, taker};
+use crate::ring::taker::{self, LoanAt};
+use crate::ring::{Readers, alone, followers};
 use crate::shm::error::ShmError;
 use crate::shm::layout::RECEIVER_GONE;
 use crate::shm::participants::{Membership, Role};
@@ -235,7 +236,12 @@ impl Core {
             }
             // Also a producer that found the lane changing.
             let mut some = alone::seat(&words).is_none();
-            let _spoilt = taker::give_back_of(&words, &area, &self.classes(), &held, number, || some = true);
+            let _spoilt = taker::give_back_of(&words, &area, &self.classes(), &held, number, |loan| {
+                some = true;
+                if let Some(LoanAt { position, number }) = loan {
+                    self.restore_loan(lane, position, number, |owner| owner == place::receiver_of(word));
+                }
+            });
             self.free_blocks_done(lane, &words, &area, &held);
             if held.unlock().0 || some {
                 self.wake_lane(lane)?;

@@ -1,11 +1,14 @@
 //! Receivers that compete: what becomes of messages when one is slow, leaves or dies. Nothing makes up for a lost wake-up
 //! here, as in `wakes.rs`.
 
+use std::mem::ManuallyDrop;
+use std::os::fd::AsFd;
 use std::thread;
 
 use crate::channel::deaths::die_receiving;
+use crate::channel::slab::in_flight;
 use crate::channel::wakes::{unless_it_sleeps_on, until_asleep};
-use crate::channel::{Channel, Receivers, RecvError, SendError, TryRecvError, WhenFull};
+use crate::channel::{Channel, Guard, Receivers, RecvError, SendError, TryRecvError, WhenFull};
 use crate::prim::mortal;
 use crate::ring::lock::Holder;
 use crate::sync::wait::WaitStrategy;
@@ -142,6 +145,94 @@ fn what_the_dead_held_is_received_by_another() {
         assert_eq!(heir.recv().unwrap_err(), RecvError::Disconnected);
         assert_eq!(channel.core.slab.owners().count(), 0, "every block is free");
     });
+}
+
+/// A channel of four blocks, and another mapping of it, as another process has one.
+fn of_four_blocks() -> (Channel, Channel) {
+    let options = Channel::options().message_bytes_max(1 << 20).blocks(4).receivers(Receivers::Competing);
+    let channel = options.create_anonymous().unwrap();
+    let dying = Channel::from_fd(channel.as_fd().try_clone_to_owned().unwrap()).unwrap();
+    (channel, dying)
+}
+
+fn free_blocks(channel: &Channel) -> usize {
+    4 - channel.core.slab.owners().count()
+}
+
+#[test]
+fn what_was_received_for_good_is_ones_own_to_change_and_send_on() {
+    for is_alone in [false, true] {
+        let (channel, elsewhere) = of_four_blocks();
+        let (mut sender, mut receiver) = (channel.sender().unwrap(), elsewhere.receiver().unwrap());
+        let _beside = (!is_alone).then(|| channel.receiver().unwrap());
+        sender.send(&[1; 100_000]).unwrap();
+        let mut kept = receiver.recv().unwrap().into_loan().unwrap();
+        kept[99_999] = 2;
+        sender.send(b"short").unwrap();
+        let short = receiver.recv().unwrap().into_loan().expect_err("it is in the ring");
+        assert_eq!(*short, *b"short");
+        drop(short);
+        let mut back = elsewhere.sender().unwrap();
+        back.send_loan(kept).unwrap();
+        let came_back = receiver.recv().unwrap().into_loan().unwrap();
+        assert_eq!((came_back[0], came_back[99_999]), (1, 2));
+        drop(came_back);
+        assert_eq!(free_blocks(&channel), 4);
+    }
+}
+
+#[test]
+fn who_keeps_half_of_the_blocks_keeps_no_more() {
+    let (channel, elsewhere) = of_four_blocks();
+    let (mut sender, mut receiver) = (channel.sender().unwrap(), elsewhere.receiver().unwrap());
+    let mut keep = || {
+        sender.send(&[1; 100_000]).unwrap();
+        receiver.recv().unwrap().into_loan().ok()
+    };
+    let kept = [keep(), keep(), keep()];
+    assert_eq!(kept.map(|kept| kept.is_some()), [true, true, false]);
+    assert!(keep().is_some(), "the others were let go");
+}
+
+#[test]
+fn who_waits_for_a_block_is_woken_when_one_is_let_go() {
+    let (channel, elsewhere) = of_four_blocks();
+    channel.set_wait_strategy(WaitStrategy::Park);
+    let (mut sender, mut receiver) = (channel.sender().unwrap(), elsewhere.receiver().unwrap());
+    sender.send(&[1; 100_000]).unwrap();
+    let kept = receiver.recv().unwrap().into_loan().unwrap();
+    let filling: Vec<_> = (0..3).map(|_| sender.loan(1).unwrap()).collect();
+    let waiting = thread::spawn(move || sender.loan(1).map(|_| ()));
+    until_asleep(|| channel.view().sender_waits().parks);
+    drop(kept);
+    unless_it_sleeps_on(move || waiting.join().unwrap().unwrap());
+    drop(filling);
+}
+
+#[test]
+fn what_was_not_yet_received_for_good_at_a_death_is_received_by_another() {
+    for is_done in [false, true] {
+        let (channel, dying) = of_four_blocks();
+        let mut sender = channel.sender().unwrap();
+        let (mut dead, mut heir) = (dying.receiver().unwrap(), channel.receiver().unwrap());
+        sender.send(&[1; 100_000]).unwrap();
+        drop(sender);
+        let Guard { lane, frame, block, .. } = *ManuallyDrop::new(dead.recv().unwrap());
+        let owner = dead.share_place().word();
+        assert!(dying.core.slab.adopt(block, in_flight(lane, frame.position()), owner));
+        if is_done {
+            dead.lanes.all[lane].release(frame);
+        }
+        die_receiving(&dying, dead);
+        channel.core.sweep_seats();
+        unless_it_sleeps_on(move || {
+            if !is_done {
+                assert_eq!(*heir.recv().unwrap(), [1; 100_000]);
+            }
+            assert_eq!(heir.recv().unwrap_err(), RecvError::Disconnected);
+            assert_eq!(free_blocks(&channel), 4);
+        });
+    }
 }
 
 #[test]

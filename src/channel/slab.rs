@@ -10,6 +10,7 @@ use crate::prim::step;
 use crate::shm::error::ShmError;
 use crate::shm::header::{BLOCKS_CEILING, Geometry};
 use crate::shm::own_process::{ProcessToken, own_token};
+use crate::shm::participants::{ROLE_SHIFT, Role};
 use crate::shm::segment::Segment;
 use crate::shm::window::{Shared, SharedLayout, Window};
 
@@ -162,6 +163,22 @@ impl Slab {
         self.words.owners[number].compare_exchange(from, owner, Relaxed, Relaxed).is_ok()
     }
 
+    /// As [`Slab::adopt`], of a block that this process reads once, and is to write from now on.
+    pub(crate) fn adopt_to_write(self: &Arc<Self>, number: usize, from: u64, owner: u64) -> Option<Block> {
+        self.own_uses[number].compare_exchange(1, WRITER, Relaxed, Relaxed).ok()?;
+        if !self.adopt(number, from, owner) {
+            self.own_uses[number].store(1, Relaxed);
+            return None;
+        }
+        Some(Block { slab: Arc::clone(self), number, owner, launched: None })
+    }
+
+    /// Whether handles, which fill blocks or keep what they received, have less than half of them.
+    pub(crate) fn may_keep(&self) -> bool {
+        let in_hand = self.owners().filter(|(_, owner)| owner >> ROLE_SHIFT == Role::Handle as u64).count();
+        2 * in_hand < self.blocks()
+    }
+
     /// A block by a number that a peer has written, with its owner.
     pub(crate) fn owner(&self, number: u64) -> Option<(usize, u64)> {
         let number = usize::try_from(number).ok().filter(|&number| number < self.blocks())?;
@@ -203,6 +220,13 @@ impl Block {
         slab.words.backed[self.number].store(backed, Relaxed);
         step("block.backed");
         Ok(())
+    }
+
+    /// Gives the block from one participant of this process to another.
+    pub(crate) fn pass_to(mut self, owner: u64) -> Self {
+        let _others_may_write_it = self.slab.adopt(self.number, self.owner, owner);
+        self.owner = owner;
+        self
     }
 
     pub(crate) fn number(&self) -> usize {

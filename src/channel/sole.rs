@@ -35,7 +35,7 @@ impl Core {
                     }
                     if is_alone || seat == number {
                         // What one that has left had forgotten.
-                        let _as_far_as_it_can_be_read = taker::give_back_of(words, &area, &classes, held, seat, || {});
+                        let _as_far_as_it_can_be_read = taker::give_back_of(words, &area, &classes, held, seat, |_| {});
                     }
                 }
                 if is_alone {

@@ -25,6 +25,7 @@ pub const STEPS: &[&str] = &[
     // A lane that two come to share.
     "share.begun", "share.marked", "share.done",
     // Blocks.
+    "loan.adopted", "loan.received", "loan.owned",
     "block.owned", "block.backed", "block.launched", "block.committed", "block.read", "block.freed",
     // Rings of another size.
     "resize.prepared", "resize.backed", "resize.offered", "resize.woken", "move.taken", "move.prepared", "move.closed",

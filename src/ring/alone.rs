@@ -163,7 +163,7 @@ impl Alone {
         taking.alone_messages.store(passed, Relaxed);
         taking.messages.store(taking.messages.load(Relaxed).wrapping_add(uncounted), Relaxed);
         if !keeps_hand {
-            let _what_is_spoilt_stays = give_back_of(lane, area, classes, &lock, seat, || {});
+            let _what_is_spoilt_stays = give_back_of(lane, area, classes, &lock, seat, |_| {});
         }
         let taker = Taker::attach(lane.clone(), area.clone(), classes.clone(), seat).ok();
         let _all_are_woken_in_any_case = lock.unlock();

@@ -230,6 +230,13 @@ pub(crate) fn out(
     out
 }
 
+/// Where a loan's frame stands, and its first word: the block's number.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LoanAt {
+    pub(crate) position: u64,
+    pub(crate) number: u64,
+}
+
 /// G1 to G3: gives back what the consumer in the seat `dead`, which is proven dead, has taken and not done, and says so before
 /// each frame. May be called again.
 pub(crate) fn give_back_of(
@@ -238,7 +245,7 @@ pub(crate) fn give_back_of(
     classes: &std::ops::RangeInclusive<u8>,
     _lock: &Held<'_>,
     dead: u8,
-    mut returned: impl FnMut(),
+    mut returned: impl FnMut(Option<LoanAt>),
 ) -> Result<(), RingCorrupt> {
     let mut walk = Walk::from_word(lane.consumer().cursor.load(Relaxed), classes)?;
     let mut rewound = false;
@@ -250,7 +257,8 @@ pub(crate) fn give_back_of(
             if !std::mem::replace(&mut rewound, true) {
                 rewind(lane, at); // G2
             }
-            returned();
+            let number = || at.ring.word(area, at.position + WORD).load(Relaxed);
+            returned(is_loan.then(|| LoanAt { position: at.position, number: number() }));
             return_frame(lane, word, len, is_loan);
         }
         Next::On

@@ -134,7 +134,7 @@ impl World {
         let give_back = || {
             let lock = &self.lane.taking.lock;
             let held = lock.lock_or_take_from(&[Holder::Resizer, Holder::Seat(dead)], Holder::Resizer).unwrap();
-            give_back_of(&self.lane, &self.area, &CLASSES, &held, dead, || {}).unwrap();
+            give_back_of(&self.lane, &self.area, &CLASSES, &held, dead, |_| {}).unwrap();
             let _nobody_sleeps = held.unlock();
         };
         while mortal::live(give_back).is_none() {}

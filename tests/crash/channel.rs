@@ -9,7 +9,7 @@ use tidegate::channel::{RecvError, SendError};
 use tidegate::{Channel, Receiver, Sender};
 
 use crate::child::{PATIENCE, wait_until};
-use crate::kind::{BLOCKS, LONG, RING_BYTES, SHORT};
+use crate::kind::{BLOCKS, LONG, LONG_EVERY, RING_BYTES, SHORT};
 use crate::ledger::{self, Entry, Producer};
 
 /// Looks at the memory behind a channel, a millisecond apart.
@@ -75,7 +75,7 @@ impl Drop for Scribe {
 /// Sends `numbers` of the referee, every tenth in a block, whoever dies meanwhile.
 pub(crate) fn send(sender: &mut Sender, numbers: std::ops::Range<u64>) -> Result<(), String> {
     for number in numbers {
-        let len = if number % 10 == 9 { LONG } else { SHORT };
+        let len = if number % LONG_EVERY == LONG_EVERY - 1 { LONG } else { SHORT };
         let message = ledger::message(len, Producer::Referee, number);
         loop {
             match sender.send_timeout(&message, PATIENCE) {

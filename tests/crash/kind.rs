@@ -10,6 +10,8 @@ pub(crate) const BLOCKS: usize = 4;
 pub(crate) const SHORT: usize = 1500;
 /// Bytes of a message that goes through a block.
 pub(crate) const LONG: usize = 20_000;
+/// Of so many messages of the referee one is long.
+pub(crate) const LONG_EVERY: u64 = 10;
 
 /// A kind of channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use tidegate::{Channel, Receiver, Receivers};
 
 use crate::channel::{Scribe, all_once, ascending, left, numbers_of, send};
 use crate::child::{Fate, Process, say, wait_until};
-use crate::kind::{Kind, RING_BYTES};
+use crate::kind::{Kind, LONG_EVERY, RING_BYTES};
 use crate::ledger::{self, Producer};
 use crate::matrix::Outcome;
 
@@ -55,6 +55,7 @@ pub(crate) fn run(name: &str) {
         if count == 2 * SINGLY {
             batches(&mut receiver);
             held(&mut receiver);
+            loans(&mut receiver);
         }
     }
     drop(receiver);
@@ -86,6 +87,18 @@ fn held(receiver: &mut Receiver) {
     while let Some(message) = held.pop() {
         let number = number(&message);
         drop(message);
+        say(format!("done {number}"));
+    }
+}
+
+/// Receives some for good, with their blocks where they have one, and lets go of all at last.
+fn loans(receiver: &mut Receiver) {
+    let mut kept = Vec::new();
+    for _ in 0..3 * LONG_EVERY {
+        let Ok(message) = receiver.recv() else { continue };
+        let number = number(&message);
+        say(format!("has {number}"));
+        kept.extend(message.into_loan().ok());
         say(format!("done {number}"));
     }
 }
