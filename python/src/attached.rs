@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -27,6 +27,8 @@ pub(crate) const IN_RING_MAX: usize = 16 << 10;
 
 /// What this process has of a queue.
 pub(crate) struct Attached {
+    /// Tells it from every other of this process.
+    pub(crate) id: u64,
     pub(crate) channel: Channel,
     /// Of a queue with a bound.
     pub(crate) turn: Option<Turn>,
@@ -109,7 +111,9 @@ impl Attached {
     }
 
     fn of(channel: Channel, turn: Option<Turn>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             channel,
             turn,
             sending: Mutex::default(),

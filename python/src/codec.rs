@@ -6,16 +6,23 @@
 //!   int, float              8 bytes, little-endian
 //!   none, true, false       nothing
 //!   tuple                   count u32, then for each: kind u8, length u32, the bytes
-//!   pickle                  7 bytes of padding, buffers u64, pickle's length u64, each buffer's length u64,
-//!                           the pickle, and each buffer at the next multiple of 64
+//!   pickle                  7 bytes of padding, buffers u64, pickle's length u64, each buffer's place and length u64,
+//!                           the pickle, and the buffers
 //! ```
 //!
 //! A message is untrusted: every length is checked before it is used.
 
-use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyString, PyTuple};
+use std::ops::Range;
+use std::sync::Arc;
 
+use pyo3::buffer::PyBuffer;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyMemoryView, PySlice, PyString, PyTuple};
+use tidegate::channel::Loan;
+
+use crate::attached::Attached;
 use crate::errors::damaged;
+use crate::memory::{HEAD_BYTES, Lending, Lent, Memory};
 
 const BYTES: u8 = 1;
 const BYTEARRAY: u8 = 2;
@@ -37,17 +44,21 @@ const ITEMS_MAX: usize = 64;
 /// Buffers of a pickle at most.
 const BUFFERS_MAX: u64 = 1 << 16;
 
+/// Bytes from which on they are copied once only, and without holding the interpreter up.
+const LONG: usize = 1 << 16;
+
 /// An object's message, but for the buffers that lie outside of it.
-#[derive(Default)]
 pub(crate) struct Encoded {
     pub(crate) head: Vec<u8>,
     buffers: Vec<Outside>,
+    /// The block that the only buffer lies in already, behind room for the head.
+    pub(crate) lent: Option<Arc<Lent>>,
 }
 
 /// A buffer, and where in the message it is to lie.
 struct Outside {
     at: usize,
-    bytes: pyo3::buffer::PyBuffer<u8>,
+    bytes: PyBuffer<u8>,
 }
 
 /// What pickles, and what makes objects again: functions of `tidegate._pickle`.
@@ -57,6 +68,10 @@ pub(crate) struct Pickler {
 }
 
 impl Encoded {
+    fn of(head: Vec<u8>) -> Self {
+        Self { head, buffers: Vec::new(), lent: None }
+    }
+
     /// Bytes of the whole message.
     pub(crate) fn len(&self) -> usize {
         self.buffers.last().map_or(self.head.len(), |last| last.at + last.bytes.len_bytes())
@@ -67,12 +82,27 @@ impl Encoded {
         self.buffers.is_empty()
     }
 
+    /// Writes what comes before the buffers.
+    pub(crate) fn write_head(&self, into: &mut [u8]) {
+        into[..self.head.len()].copy_from_slice(&self.head);
+    }
+
     /// Writes the message into memory of its length.
     pub(crate) fn write(&self, py: Python<'_>, into: &mut [u8]) -> PyResult<()> {
-        into[..self.head.len()].copy_from_slice(&self.head);
+        self.write_head(into);
         for buffer in &self.buffers {
             let place = &mut into[buffer.at..buffer.at + buffer.bytes.len_bytes()];
-            buffer.bytes.copy_to_slice(py, place)?;
+            if place.len() < LONG {
+                buffer.bytes.copy_to_slice(py, place)?;
+                continue;
+            }
+            let from = buffer.bytes.buf_ptr().expose_provenance();
+            py.detach(|| {
+                // SAFETY: the buffer is contiguous, so long, and stays where it is while it is exported. Another thread may write
+                // to it meanwhile, as into any buffer that is read: then the copy has some of both, of bytes that mean nothing
+                // here.
+                unsafe { place.as_mut_ptr().copy_from(std::ptr::with_exposed_provenance(from), place.len()) };
+            });
         }
         Ok(())
     }
@@ -103,7 +133,13 @@ fn native<R>(object: &Bound<'_, PyAny>, take: impl FnOnce(u8, &[u8]) -> R) -> Py
 }
 
 /// Encodes an object.
-pub(crate) fn encode(object: &Bound<'_, PyAny>, pickler: &Pickler) -> PyResult<Encoded> {
+pub(crate) fn encode(object: &Bound<'_, PyAny>, pickler: &Pickler, lending: &Lending) -> PyResult<Encoded> {
+    if let Ok(bytes) = object.cast_exact::<PyBytes>()
+        && bytes.as_bytes().len() >= LONG
+    {
+        let bytes = Outside { at: 1, bytes: PyBuffer::get(bytes)? };
+        return Ok(Encoded { head: vec![BYTES], buffers: vec![bytes], lent: None });
+    }
     let whole = |kind: u8, bytes: &[u8]| {
         let mut head = Vec::with_capacity(1 + bytes.len());
         head.push(kind);
@@ -111,14 +147,14 @@ pub(crate) fn encode(object: &Bound<'_, PyAny>, pickler: &Pickler) -> PyResult<E
         head
     };
     if let Some(head) = native(object, whole)? {
-        return Ok(Encoded { head, buffers: Vec::new() });
+        return Ok(Encoded::of(head));
     }
     if let Ok(tuple) = object.cast_exact::<PyTuple>()
         && let Some(head) = encode_tuple(tuple)?
     {
-        return Ok(Encoded { head, buffers: Vec::new() });
+        return Ok(Encoded::of(head));
     }
-    encode_pickle(object, pickler)
+    encode_pickle(object, pickler, lending)
 }
 
 fn encode_tuple(tuple: &Bound<'_, PyTuple>) -> PyResult<Option<Vec<u8>>> {
@@ -142,49 +178,81 @@ fn encode_tuple(tuple: &Bound<'_, PyTuple>) -> PyResult<Option<Vec<u8>>> {
     Ok(Some(head))
 }
 
-fn encode_pickle(object: &Bound<'_, PyAny>, pickler: &Pickler) -> PyResult<Encoded> {
+fn encode_pickle(object: &Bound<'_, PyAny>, pickler: &Pickler, lending: &Lending) -> PyResult<Encoded> {
     let py = object.py();
     let (pickle, outside): (Bound<'_, PyAny>, Bound<'_, PyList>) =
         pickler.dumps.bind(py).call1((object,))?.extract()?;
-    let pickle: pyo3::buffer::PyBuffer<u8> = pyo3::buffer::PyBuffer::get(&pickle)?;
-    let outside: Vec<pyo3::buffer::PyBuffer<u8>> =
-        outside.iter().map(|buffer| pyo3::buffer::PyBuffer::get(&buffer)).collect::<PyResult<_>>()?;
-    let mut head = vec![0; COUNTS_AT];
-    head[0] = PICKLE;
-    let counts = [outside.len() as u64, pickle.len_bytes() as u64];
-    let lengths = outside.iter().map(|buffer| buffer.len_bytes() as u64);
-    counts.into_iter().chain(lengths).for_each(|count| head.extend_from_slice(&count.to_le_bytes()));
-    let pickle_at = head.len();
-    head.resize(pickle_at + pickle.len_bytes(), 0);
-    pickle.copy_to_slice(py, &mut head[pickle_at..])?;
-    let mut at = head.len();
-    let place = |bytes: pyo3::buffer::PyBuffer<u8>| {
+    let pickle: PyBuffer<u8> = PyBuffer::get(&pickle)?;
+    let outside: Vec<PyBuffer<u8>> = outside.iter().map(|buffer| PyBuffer::get(&buffer)).collect::<PyResult<_>>()?;
+    let pickle_at = COUNTS_AT + 16 + 16 * outside.len();
+    let head_bytes = pickle_at + pickle.len_bytes();
+    let lent = match outside.as_slice() {
+        [only] if head_bytes <= HEAD_BYTES => lending.find(only.buf_ptr().addr(), only.len_bytes()),
+        _ => None,
+    };
+    let mut at = if lent.is_some() { HEAD_BYTES } else { head_bytes };
+    let place = |bytes: PyBuffer<u8>| {
         let buffer = Outside { at: at.next_multiple_of(ALIGNMENT), bytes };
         at = buffer.at + buffer.bytes.len_bytes();
         buffer
     };
-    let buffers = outside.into_iter().map(place).collect();
-    Ok(Encoded { head, buffers })
+    let buffers: Vec<Outside> = outside.into_iter().map(place).collect();
+    let mut head = vec![0; COUNTS_AT];
+    head[0] = PICKLE;
+    let counts = [buffers.len(), pickle.len_bytes()];
+    let places = buffers.iter().flat_map(|buffer| [buffer.at, buffer.bytes.len_bytes()]);
+    counts.into_iter().chain(places).for_each(|count| head.extend_from_slice(&(count as u64).to_le_bytes()));
+    head.resize(head_bytes, 0);
+    pickle.copy_to_slice(py, &mut head[pickle_at..])?;
+    Ok(Encoded { head, buffers, lent })
 }
 
-/// A message that was copied out of the queue. Nothing that is made on the way is a container, so that no garbage is collected and
+/// A message as it was found.
+pub(crate) enum Found<'a> {
+    /// Its bytes, for as long as it is looked at.
+    Bytes(&'a [u8]),
+    /// It is this process's, with the block that it is in.
+    Loan(Loan),
+}
+
+/// Whether a message is worth being had with its block.
+pub(crate) fn has_large_buffers(message: &[u8]) -> bool {
+    message.first() == Some(&PICKLE) && message.len() >= LONG
+}
+
+/// A message that was taken out of the queue. Nothing that is made on the way is a container, so that no garbage is collected and
 /// no Python code runs: an end of the queue is locked meanwhile.
 pub(crate) enum Received {
     Object(PyResult<Py<PyAny>>),
     Tuple(Vec<u8>),
-    Pickle { pickle: Py<PyBytes>, buffers: Vec<Py<PyByteArray>> },
+    Pickle { pickle: Py<PyBytes>, buffers: Buffers },
+}
+
+/// The buffers of a pickle.
+pub(crate) enum Buffers {
+    Copied(Vec<Py<PyByteArray>>),
+    /// In the block that they came in, which they keep.
+    InPlace(Loan, Vec<Range<usize>>),
 }
 
 impl Received {
-    pub(crate) fn copied(py: Python<'_>, message: &[u8]) -> Self {
+    pub(crate) fn of(py: Python<'_>, found: Found<'_>) -> Self {
+        let message: &[u8] = match &found {
+            Found::Bytes(bytes) => bytes,
+            Found::Loan(loan) => loan,
+        };
         match message.split_first() {
-            Some((&PICKLE, _)) => match places(message) {
-                Some((pickle, buffers)) => Self::Pickle {
-                    pickle: PyBytes::new(py, &message[pickle]).unbind(),
-                    buffers: buffers.into_iter().map(|at| PyByteArray::new(py, &message[at]).unbind()).collect(),
-                },
-                None => Self::Object(Err(damaged())),
-            },
+            Some((&PICKLE, _)) => {
+                let Some((pickle, places)) = places(message) else { return Self::Object(Err(damaged())) };
+                let pickle = PyBytes::new(py, &message[pickle]).unbind();
+                let buffers = match found {
+                    Found::Bytes(message) => Buffers::Copied(
+                        places.into_iter().map(|at| PyByteArray::new(py, &message[at]).unbind()).collect(),
+                    ),
+                    Found::Loan(loan) => Buffers::InPlace(loan, places),
+                };
+                Self::Pickle { pickle, buffers }
+            }
             Some((&TUPLE, items)) => Self::Tuple(items.to_vec()),
             Some((&kind, bytes)) => Self::Object(decode_native(py, kind, bytes)),
             None => Self::Object(Err(damaged())),
@@ -192,15 +260,35 @@ impl Received {
     }
 
     /// Makes the object; unpickling runs what Python code it has to.
-    pub(crate) fn into_object(self, py: Python<'_>, pickler: &Pickler) -> PyResult<Py<PyAny>> {
+    pub(crate) fn into_object(self, py: Python<'_>, pickler: &Pickler, attached: &Attached) -> PyResult<Py<PyAny>> {
         match self {
             Self::Object(object) => object,
             Self::Tuple(items) => decode_tuple(py, &items),
             Self::Pickle { pickle, buffers } => {
-                Ok(pickler.loads.bind(py).call1((pickle, PyList::new(py, buffers)?))?.unbind())
+                let buffers = match buffers {
+                    Buffers::Copied(buffers) => PyList::new(py, buffers)?,
+                    Buffers::InPlace(loan, places) => in_place(py, loan, &places, attached)?,
+                };
+                Ok(pickler.loads.bind(py).call1((pickle, buffers))?.unbind())
             }
         }
     }
+}
+
+/// Views on a message that is kept for them.
+fn in_place<'py>(
+    py: Python<'py>,
+    loan: Loan,
+    places: &[Range<usize>],
+    attached: &Attached,
+) -> PyResult<Bound<'py, PyList>> {
+    let lent = Arc::new(Lent::of(loan, 0, attached.channel.clone(), attached.id));
+    let memory = PyMemoryView::from(Bound::new(py, Memory::new(lent))?.as_any())?;
+    let views = PyList::empty(py);
+    for at in places {
+        views.append(memory.get_item(PySlice::new(py, at.start as isize, at.end as isize, 1))?)?;
+    }
+    Ok(views)
 }
 
 fn decode_native(py: Python<'_>, kind: u8, bytes: &[u8]) -> PyResult<Py<PyAny>> {
@@ -242,7 +330,7 @@ fn take_u32(rest: &mut &[u8]) -> PyResult<u32> {
 }
 
 /// Where a pickle and its buffers lie.
-fn places(message: &[u8]) -> Option<(std::ops::Range<usize>, Vec<std::ops::Range<usize>>)> {
+fn places(message: &[u8]) -> Option<(Range<usize>, Vec<Range<usize>>)> {
     let number = |at: usize| {
         let bytes = message.get(at..at.checked_add(8)?)?;
         Some(u64::from_le_bytes(bytes.try_into().ok()?))
@@ -251,18 +339,13 @@ fn places(message: &[u8]) -> Option<(std::ops::Range<usize>, Vec<std::ops::Range
     if buffers > BUFFERS_MAX {
         return None;
     }
-    let pickle_at = COUNTS_AT + 16 + 8 * buffers as usize;
-    let within = |from: usize, len: u64| {
-        let to = from.checked_add(usize::try_from(len).ok()?)?;
+    let pickle_at = COUNTS_AT + 16 + 16 * buffers as usize;
+    let within = |from: u64, len: u64| {
+        let (from, len) = (usize::try_from(from).ok()?, usize::try_from(len).ok()?);
+        let to = from.checked_add(len)?;
         (to <= message.len()).then_some(from..to)
     };
-    let pickle = within(pickle_at, pickle_len)?;
-    let mut at = pickle.end;
-    let mut places = Vec::with_capacity(buffers as usize);
-    for buffer in 0..buffers as usize {
-        let place = within(at.checked_next_multiple_of(ALIGNMENT)?, number(COUNTS_AT + 16 + 8 * buffer)?)?;
-        at = place.end;
-        places.push(place);
-    }
-    Some((pickle, places))
+    let pickle = within(pickle_at as u64, pickle_len)?;
+    let place = |buffer: usize| within(number(COUNTS_AT + 16 + 16 * buffer)?, number(COUNTS_AT + 24 + 16 * buffer)?);
+    Some((pickle, (0..buffers as usize).map(place).collect::<Option<_>>()?))
 }

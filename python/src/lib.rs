@@ -4,6 +4,7 @@ mod attached;
 mod codec;
 mod endpoint;
 mod errors;
+mod memory;
 mod process;
 mod queue;
 mod signals;
@@ -16,6 +17,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _tidegate(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<queue::Queue>()?;
+    module.add_class::<memory::Memory>()?;
     module.add_class::<tokens::Tokens>()?;
     module.add_class::<signals::Waiters>()?;
     module.add_class::<signals::Waiter>()?;

@@ -14,6 +14,7 @@ use tidegate::control::{Controller, ControllerOptions, ControllerState, Weights}
 use crate::attached::Attached;
 use crate::codec::{Pickler, encode};
 use crate::errors::{self, Empty};
+use crate::memory::{HEAD_BYTES, Lending, Lent, Memory};
 use crate::process::PerProcess;
 use crate::waiting::{Deadline, deadline};
 
@@ -28,6 +29,7 @@ pub(crate) struct Queue {
     pub(crate) pickler: Pickler,
     pub(crate) deaths: AtomicU64,
     closed: AtomicBool,
+    lending: Lending,
     /// An error that a call met that had objects to hand over: the next call tells it.
     untold: Mutex<Option<PyErr>>,
 }
@@ -51,6 +53,7 @@ impl Queue {
             pickler,
             deaths: AtomicU64::new(0),
             closed: AtomicBool::new(false),
+            lending: Lending::default(),
             untold: Mutex::default(),
         })
     }
@@ -90,9 +93,24 @@ impl Queue {
     fn put(&self, py: Python<'_>, obj: &Bound<'_, PyAny>, block: bool, timeout: Option<f64>) -> PyResult<()> {
         self.open_here()?;
         let until = deadline(block, timeout)?;
-        let encoded = encode(obj, &self.pickler)?;
+        let encoded = encode(obj, &self.pickler, &self.lending)?;
         // Only now: pickling runs code, which may close the queue, or fork.
-        self.send(py, &*self.attached()?, &encoded, until)
+        self.send(py, &*self.attached()?, &encoded, until)?;
+        if encoded.lent.is_some() {
+            // It is another's now. Not all that has the buffer has flags.
+            let _is_no_array = obj.getattr("flags").and_then(|flags| flags.setattr("writeable", false));
+        }
+        Ok(())
+    }
+
+    /// Memory of the queue for an array of so many bytes, to fill and put.
+    #[pyo3(name = "_loan")]
+    fn loan(&self, py: Python<'_>, bytes: usize, block: bool, timeout: Option<f64>) -> PyResult<Memory> {
+        let attached = self.attached()?;
+        let loan = self.take_loan(py, &attached, HEAD_BYTES + bytes, deadline(block, timeout)?)?;
+        let lent = Arc::new(Lent::of(loan, HEAD_BYTES, attached.channel.clone(), attached.id));
+        self.lending.enter(&lent);
+        Ok(Memory::new(lent))
     }
 
     /// Puts an object if there is room now.
@@ -124,7 +142,7 @@ impl Queue {
         let mut count = 0;
         for object in objects.try_iter()? {
             let put = object
-                .and_then(|object| encode(&object, &self.pickler))
+                .and_then(|object| encode(&object, &self.pickler, &self.lending))
                 .and_then(|encoded| self.send(py, &*self.attached()?, &encoded, until));
             if let Err(error) = put {
                 error.value(py).setattr("put", count)?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use tidegate::channel::{RecvError, SendError, TrySendError};
+use tidegate::channel::{Loan, RecvError, SendError, TrySendError};
 
 use crate::attached::{Attached, IN_RING_MAX, Sending};
 use crate::codec::{Encoded, Received};
@@ -79,18 +79,60 @@ impl Queue {
         }
     }
 
+    /// A block for a message of so many bytes.
+    pub(crate) fn take_loan(
+        &self,
+        py: Python<'_>,
+        attached: &Attached,
+        bytes: usize,
+        until: Deadline,
+    ) -> PyResult<Loan> {
+        let full = || Full::new_err(());
+        let mut pause = PAUSE_LEAST;
+        loop {
+            attached.check()?;
+            let mut sending = lock(py, &attached.sending, until)?.ok_or_else(full)?;
+            let taken = sending.sender(attached)?.loan_timeout(bytes, Duration::ZERO);
+            match taken.map_err(not_now) {
+                Ok(loan) => return Ok(loan),
+                Err(TrySendError::Full) => {}
+                Err(TrySendError::Disconnected) => sending.keep_receiving(attached)?,
+                Err(TrySendError::PeerDied { pid }) => {
+                    drop(sending);
+                    self.died(pid)?;
+                    continue;
+                }
+                Err(other) => return Err(refused(other)),
+            }
+            drop(sending);
+            py.check_signals()?;
+            let slice = until.slice().ok_or_else(full)?.min(pause);
+            py.detach(|| std::thread::sleep(slice));
+            pause = (pause * 2).min(PAUSE_MOST);
+        }
+    }
+
     fn try_send(&self, py: Python<'_>, attached: &Attached, sending: &mut Sending, encoded: &Encoded) -> PyResult<Put> {
         loop {
             let sender = sending.sender(attached)?;
             let sent = if encoded.is_in_head() && encoded.len() <= IN_RING_MAX {
                 sender.try_send(&encoded.head)
             } else {
-                match sender.loan_timeout(encoded.len(), Duration::ZERO) {
-                    Ok(mut loan) => {
-                        encoded.write(py, &mut loan)?;
-                        sender.try_send_loan(loan).map_err(|refused| refused.error)
+                match encoded.lent.as_ref().and_then(|lent| Some((lent, lent.take(attached.id)?))) {
+                    Some((lent, mut loan)) => {
+                        encoded.write_head(&mut loan);
+                        sender.try_send_loan(loan).map_err(|refused| {
+                            lent.restore(refused.loan);
+                            refused.error
+                        })
                     }
-                    Err(error) => Err(not_now(error)),
+                    None => match sender.loan_timeout(encoded.len(), Duration::ZERO) {
+                        Ok(mut loan) => {
+                            encoded.write(py, &mut loan)?;
+                            sender.try_send_loan(loan).map_err(|refused| refused.error)
+                        }
+                        Err(error) => Err(not_now(error)),
+                    },
                 }
             };
             match sent {
@@ -105,10 +147,7 @@ impl Queue {
                 // Whoever gets may come yet.
                 Err(TrySendError::Disconnected) => sending.keep_receiving(attached)?,
                 Err(TrySendError::PeerDied { pid }) => return Ok(Put::Died(pid)),
-                Err(error @ (TrySendError::TooLong { .. } | TrySendError::NoMemory { .. })) => {
-                    return Err(PyValueError::new_err(error.to_string()));
-                }
-                Err(other) => return Err(TidegateError::new_err(other.to_string())),
+                Err(other) => return Err(refused(other)),
             }
         }
     }
@@ -152,13 +191,13 @@ impl Queue {
         loop {
             let mut receiving = lock(py, &attached.receiving, until)?.ok_or_else(empty)?;
             let slice = until.slice();
-            let received = next(py, receiving.receiver(attached)?, slice, |message| Received::copied(py, message));
+            let received = next(py, receiving.receiver(attached)?, slice, |found| Received::of(py, found));
             if matches!(received, Err(RecvError::Disconnected)) {
                 receiving.keep_sending(attached)?;
             }
             drop(receiving);
             match received {
-                Ok(received) => return received.into_object(py, &self.pickler),
+                Ok(received) => return received.into_object(py, &self.pickler, attached),
                 Err(RecvError::Stalled) if slice.is_none() => return Err(empty()),
                 Err(RecvError::Stalled | RecvError::Disconnected) => {}
                 Err(RecvError::PeerDied { pid }) => self.died(pid)?,
@@ -166,6 +205,14 @@ impl Queue {
             }
             py.check_signals()?;
         }
+    }
+}
+
+/// An error that waiting does not mend.
+fn refused(error: TrySendError) -> PyErr {
+    match error {
+        TrySendError::TooLong { .. } | TrySendError::NoMemory { .. } => PyValueError::new_err(error.to_string()),
+        other => TidegateError::new_err(other.to_string()),
     }
 }
 

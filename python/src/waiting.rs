@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use tidegate::Receiver;
-use tidegate::channel::{RecvError, TryRecvError};
+use tidegate::channel::{Loan, RecvError, TryRecvError};
+use tidegate::{Guard, Receiver};
+
+use crate::codec::{Found, has_large_buffers};
 
 /// Between two looks for signals while a call waits.
 const SLICE: Duration = Duration::from_millis(50);
@@ -69,10 +71,15 @@ pub(crate) fn next<T>(
     py: Python<'_>,
     receiver: &mut Receiver,
     slice: Option<Duration>,
-    make: impl FnOnce(&[u8]) -> T,
+    make: impl FnOnce(Found<'_>) -> T,
 ) -> Result<T, RecvError> {
     match receiver.try_recv() {
-        Ok(guard) => return Ok(make(&guard)),
+        Ok(guard) => {
+            return Ok(match with_its_block(guard) {
+                Ok(loan) => make(Found::Loan(loan)),
+                Err(guard) => make(Found::Bytes(&guard)),
+            });
+        }
         Err(TryRecvError::Empty) => {}
         Err(TryRecvError::PeerDied { pid }) => return Err(RecvError::PeerDied { pid }),
         Err(TryRecvError::Corrupt { lane, position, word }) => return Err(RecvError::Corrupt { lane, position, word }),
@@ -80,6 +87,17 @@ pub(crate) fn next<T>(
     }
     let Some(slice) = slice else { return Err(RecvError::Stalled) };
     // Kept over the way back to the interpreter, and released when it is made: until then another gets it if this process dies.
-    let held = py.detach(|| receiver.recv_timeout(slice).map(|guard| guard.hold()))?;
-    Ok(make(&held))
+    let received = py.detach(|| {
+        let guard = receiver.recv_timeout(slice)?;
+        Ok::<_, RecvError>(with_its_block(guard).map_err(Guard::hold))
+    })?;
+    Ok(match received {
+        Ok(loan) => make(Found::Loan(loan)),
+        Err(held) => make(Found::Bytes(&held)),
+    })
+}
+
+/// The message for good, if it is worth having in place and can be had so.
+fn with_its_block(guard: Guard<'_>) -> Result<Loan, Guard<'_>> {
+    if has_large_buffers(&guard) { guard.into_loan() } else { Err(guard) }
 }

@@ -1,14 +1,18 @@
 """The queues, with the interface of multiprocessing's."""
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from multiprocessing import reduction
 from multiprocessing.context import assert_spawning
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from tidegate import _process, _tidegate
 from tidegate._locks import Condition, PeerDeath, Semaphore
+
+if TYPE_CHECKING:
+    import numpy
 
 T = TypeVar("T")
 Profile = Literal["latency", "balanced", "efficient"]
@@ -49,6 +53,24 @@ class Queue(_tidegate.Queue, Generic[T]):
         channel, turn = self._memory()
         memory = (reduction.DupFd(channel), None if turn is None else reduction.DupFd(turn))
         return _rebuild, (type(self), self.maxsize, memory, self.__dict__)
+
+    def loan(
+        self, shape: int | tuple[int, ...], dtype: Any = float, *, block: bool = True, timeout: float | None = None
+    ) -> "numpy.ndarray[Any, Any]":
+        """An array in the queue's memory, to fill and then :meth:`put` without a copy.
+
+        Its elements are what was there before. Once it was put it is another process's: it is read-only here, and what it shows may
+        change. One that is not put is given back when it is forgotten. Waits for memory as ``block`` and ``timeout`` say, and
+        raises :class:`Full`.
+        """
+        import numpy
+
+        dtype = numpy.dtype(dtype)
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        if min(shape, default=0) < 0 or dtype.hasobject:
+            raise ValueError(f"no array of shape {shape} and type {dtype} lies in memory of the queue")
+        memory = self._loan(math.prod(shape) * dtype.itemsize, block, timeout)
+        return numpy.ndarray(shape, dtype, memoryview(memory))
 
     def join_thread(self) -> None:
         """Waits for nothing: what was put is in the queue already."""
