@@ -8,6 +8,7 @@
 //!   tuple                   count u32, then for each: kind u8, length u32, the bytes
 //!   pickle                  7 bytes of padding, buffers u64, pickle's length u64, each buffer's place and length u64,
 //!                           the pickle, and the buffers
+//!   array                   as `array` says
 //! ```
 //!
 //! A message is untrusted: every length is checked before it is used.
@@ -15,12 +16,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use pyo3::buffer::PyBuffer;
+use pyo3::buffer::PyUntypedBuffer;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyMemoryView, PySlice, PyString, PyTuple};
 use tidegate::channel::Loan;
 
-use crate::attached::Attached;
+use crate::array::{Array, NumPy, ReceivedArray};
+use crate::attached::{Attached, IN_RING_MAX};
 use crate::errors::damaged;
 use crate::memory::{HEAD_BYTES, Lending, Lent, Memory};
 
@@ -34,6 +36,7 @@ const TRUE: u8 = 7;
 const FALSE: u8 = 8;
 const TUPLE: u8 = 9;
 const PICKLE: u8 = 10;
+pub(crate) const ARRAY: u8 = 11;
 
 /// Where a pickle's counts begin.
 const COUNTS_AT: usize = 8;
@@ -58,13 +61,14 @@ pub(crate) struct Encoded {
 /// A buffer, and where in the message it is to lie.
 struct Outside {
     at: usize,
-    bytes: PyBuffer<u8>,
+    bytes: PyUntypedBuffer,
 }
 
 /// What pickles, and what makes objects again: functions of `tidegate._pickle`.
 pub(crate) struct Pickler {
     pub(crate) dumps: Py<PyAny>,
     pub(crate) loads: Py<PyAny>,
+    pub(crate) numpy: NumPy,
 }
 
 impl Encoded {
@@ -88,23 +92,19 @@ impl Encoded {
     }
 
     /// Writes the message into memory of its length.
-    pub(crate) fn write(&self, py: Python<'_>, into: &mut [u8]) -> PyResult<()> {
+    pub(crate) fn write(&self, py: Python<'_>, into: &mut [u8]) {
         self.write_head(into);
         for buffer in &self.buffers {
             let place = &mut into[buffer.at..buffer.at + buffer.bytes.len_bytes()];
-            if place.len() < LONG {
-                buffer.bytes.copy_to_slice(py, place)?;
-                continue;
-            }
             let from = buffer.bytes.buf_ptr().expose_provenance();
-            py.detach(|| {
-                // SAFETY: the buffer is contiguous, so long, and stays where it is while it is exported. Another thread may write
-                // to it meanwhile, as into any buffer that is read: then the copy has some of both, of bytes that mean nothing
+            let mut copy = || {
+                // SAFETY: the buffer lies in one piece, is so long, and stays where it is while it is exported. Another thread may
+                // write to it meanwhile, as into any buffer that is read: then the copy has some of both, of bytes that mean nothing
                 // here.
                 unsafe { place.as_mut_ptr().copy_from(std::ptr::with_exposed_provenance(from), place.len()) };
-            });
+            };
+            if buffer.bytes.len_bytes() < LONG { copy() } else { py.detach(copy) }
         }
-        Ok(())
     }
 }
 
@@ -134,10 +134,11 @@ fn native<R>(object: &Bound<'_, PyAny>, take: impl FnOnce(u8, &[u8]) -> R) -> Py
 
 /// Encodes an object.
 pub(crate) fn encode(object: &Bound<'_, PyAny>, pickler: &Pickler, lending: &Lending) -> PyResult<Encoded> {
+    let py = object.py();
     if let Ok(bytes) = object.cast_exact::<PyBytes>()
         && bytes.as_bytes().len() >= LONG
     {
-        let bytes = Outside { at: 1, bytes: PyBuffer::get(bytes)? };
+        let bytes = Outside { at: 1, bytes: PyUntypedBuffer::get(bytes)? };
         return Ok(Encoded { head: vec![BYTES], buffers: vec![bytes], lent: None });
     }
     let whole = |kind: u8, bytes: &[u8]| {
@@ -153,6 +154,10 @@ pub(crate) fn encode(object: &Bound<'_, PyAny>, pickler: &Pickler, lending: &Len
         && let Some(head) = encode_tuple(tuple)?
     {
         return Ok(Encoded::of(head));
+    }
+    if let Some(array) = pickler.numpy.array(object)? {
+        let data_at = array.data_at();
+        return Ok(encode_array(py, array, data_at, lending));
     }
     encode_pickle(object, pickler, lending)
 }
@@ -178,12 +183,26 @@ fn encode_tuple(tuple: &Bound<'_, PyTuple>) -> PyResult<Option<Vec<u8>>> {
     Ok(Some(head))
 }
 
+fn encode_array(py: Python<'_>, array: Array, data_at: usize, lending: &Lending) -> Encoded {
+    let lent = lending.find(array.data.buf_ptr().addr(), array.data.len_bytes());
+    let at = if lent.is_some() { HEAD_BYTES } else { data_at };
+    let (head, data) = array.into_head(at);
+    let mut encoded = Encoded { head, buffers: vec![Outside { at, bytes: data }], lent };
+    if encoded.len() <= IN_RING_MAX && encoded.lent.is_none() {
+        let mut head = vec![0; encoded.len()];
+        encoded.write(py, &mut head);
+        encoded = Encoded::of(head);
+    }
+    encoded
+}
+
 fn encode_pickle(object: &Bound<'_, PyAny>, pickler: &Pickler, lending: &Lending) -> PyResult<Encoded> {
     let py = object.py();
     let (pickle, outside): (Bound<'_, PyAny>, Bound<'_, PyList>) =
         pickler.dumps.bind(py).call1((object,))?.extract()?;
-    let pickle: PyBuffer<u8> = PyBuffer::get(&pickle)?;
-    let outside: Vec<PyBuffer<u8>> = outside.iter().map(|buffer| PyBuffer::get(&buffer)).collect::<PyResult<_>>()?;
+    let pickle: PyUntypedBuffer = PyUntypedBuffer::get(&pickle)?;
+    let outside: Vec<PyUntypedBuffer> =
+        outside.iter().map(|buffer| PyUntypedBuffer::get(&buffer)).collect::<PyResult<_>>()?;
     let pickle_at = COUNTS_AT + 16 + 16 * outside.len();
     let head_bytes = pickle_at + pickle.len_bytes();
     let lent = match outside.as_slice() {
@@ -191,7 +210,7 @@ fn encode_pickle(object: &Bound<'_, PyAny>, pickler: &Pickler, lending: &Lending
         _ => None,
     };
     let mut at = if lent.is_some() { HEAD_BYTES } else { head_bytes };
-    let place = |bytes: PyBuffer<u8>| {
+    let place = |bytes: PyUntypedBuffer| {
         let buffer = Outside { at: at.next_multiple_of(ALIGNMENT), bytes };
         at = buffer.at + buffer.bytes.len_bytes();
         buffer
@@ -203,7 +222,7 @@ fn encode_pickle(object: &Bound<'_, PyAny>, pickler: &Pickler, lending: &Lending
     let places = buffers.iter().flat_map(|buffer| [buffer.at, buffer.bytes.len_bytes()]);
     counts.into_iter().chain(places).for_each(|count| head.extend_from_slice(&(count as u64).to_le_bytes()));
     head.resize(head_bytes, 0);
-    pickle.copy_to_slice(py, &mut head[pickle_at..])?;
+    pickle.as_typed::<u8>()?.copy_to_slice(py, &mut head[pickle_at..])?;
     Ok(Encoded { head, buffers, lent })
 }
 
@@ -217,7 +236,7 @@ pub(crate) enum Found<'a> {
 
 /// Whether a message is worth being had with its block.
 pub(crate) fn has_large_buffers(message: &[u8]) -> bool {
-    message.first() == Some(&PICKLE) && message.len() >= LONG
+    matches!(message.first(), Some(&(PICKLE | ARRAY))) && message.len() >= LONG
 }
 
 /// A message that was taken out of the queue. Nothing that is made on the way is a container, so that no garbage is collected and
@@ -225,6 +244,7 @@ pub(crate) fn has_large_buffers(message: &[u8]) -> bool {
 pub(crate) enum Received {
     Object(PyResult<Py<PyAny>>),
     Tuple(Vec<u8>),
+    Array(ReceivedArray),
     Pickle { pickle: Py<PyBytes>, buffers: Buffers },
 }
 
@@ -253,6 +273,13 @@ impl Received {
                 };
                 Self::Pickle { pickle, buffers }
             }
+            Some((&ARRAY, _)) => {
+                let array = match found {
+                    Found::Bytes(message) => ReceivedArray::copied(py, message),
+                    Found::Loan(loan) => ReceivedArray::in_place(loan),
+                };
+                array.map_or_else(|| Self::Object(Err(damaged())), Self::Array)
+            }
             Some((&TUPLE, items)) => Self::Tuple(items.to_vec()),
             Some((&kind, bytes)) => Self::Object(decode_native(py, kind, bytes)),
             None => Self::Object(Err(damaged())),
@@ -264,6 +291,7 @@ impl Received {
         match self {
             Self::Object(object) => object,
             Self::Tuple(items) => decode_tuple(py, &items),
+            Self::Array(array) => array.into_object(py, &pickler.numpy, attached),
             Self::Pickle { pickle, buffers } => {
                 let buffers = match buffers {
                     Buffers::Copied(buffers) => PyList::new(py, buffers)?,
@@ -275,6 +303,12 @@ impl Received {
     }
 }
 
+/// A message that is kept, as memory.
+pub(crate) fn kept_memory<'py>(py: Python<'py>, loan: Loan, attached: &Attached) -> PyResult<Bound<'py, Memory>> {
+    let lent = Arc::new(Lent::of(loan, 0, attached.channel.clone(), attached.id));
+    Bound::new(py, Memory::new(lent))
+}
+
 /// Views on a message that is kept for them.
 fn in_place<'py>(
     py: Python<'py>,
@@ -282,8 +316,7 @@ fn in_place<'py>(
     places: &[Range<usize>],
     attached: &Attached,
 ) -> PyResult<Bound<'py, PyList>> {
-    let lent = Arc::new(Lent::of(loan, 0, attached.channel.clone(), attached.id));
-    let memory = PyMemoryView::from(Bound::new(py, Memory::new(lent))?.as_any())?;
+    let memory = PyMemoryView::from(kept_memory(py, loan, attached)?.as_any())?;
     let views = PyList::empty(py);
     for at in places {
         views.append(memory.get_item(PySlice::new(py, at.start as isize, at.end as isize, 1))?)?;

@@ -1,5 +1,6 @@
 //! Tidegate's channels in Python. What Python code sees of it is `lib/tidegate`.
 
+mod array;
 mod attached;
 mod codec;
 mod endpoint;

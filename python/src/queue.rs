@@ -11,6 +11,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use tidegate::Channel;
 use tidegate::control::{Controller, ControllerOptions, ControllerState, Weights};
 
+use crate::array::NumPy;
 use crate::attached::Attached;
 use crate::codec::{Pickler, encode};
 use crate::errors::{self, Empty};
@@ -46,7 +47,11 @@ impl Queue {
     #[pyo3(signature = (*_args, **_named))]
     fn new(py: Python<'_>, _args: &Bound<'_, PyTuple>, _named: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let pickle = py.import("tidegate._pickle")?;
-        let pickler = Pickler { dumps: pickle.getattr("dumps")?.unbind(), loads: pickle.getattr("loads")?.unbind() };
+        let pickler = Pickler {
+            dumps: pickle.getattr("dumps")?.unbind(),
+            loads: pickle.getattr("loads")?.unbind(),
+            numpy: NumPy::default(),
+        };
         Ok(Self {
             attached: PerProcess::default(),
             settings: OnceLock::new(),

@@ -128,7 +128,7 @@ impl Queue {
                     }
                     None => match sender.loan_timeout(encoded.len(), Duration::ZERO) {
                         Ok(mut loan) => {
-                            encoded.write(py, &mut loan)?;
+                            encoded.write(py, &mut loan);
                             sender.try_send_loan(loan).map_err(|refused| refused.error)
                         }
                         Err(error) => Err(not_now(error)),

@@ -136,3 +136,29 @@ def test_what_cannot_be_unpickled_is_an_error_of_get_once() -> None:
         queue.get(timeout=10)
     queue.put(1, timeout=10)
     assert queue.get(timeout=10) == 1
+
+
+@pytest.mark.parametrize("length", [1, 100, 1 << 17])
+@pytest.mark.parametrize("dtype", ["?", "i1", ">i4", "<u8", "f2", ">f8", "c16", "S3", "U5", "M8[us]", "m8[D]", "O", "V3", "i4,f8"])
+def test_arrays_keep_type_shape_and_order(dtype: str, length: int) -> None:
+    queue: tidegate.Queue[Any] = tidegate.Queue()
+    flat = np.arange(length * 6) % 100
+    array = (flat.astype("f8") if dtype == "i4,f8" else flat.astype("u1") % 2 if dtype == "V3" else flat).astype(dtype)
+    for sent in (array.reshape(length, 3, 2), np.asfortranarray(array.reshape(2, 3, length)), array[::2], array[:0]):
+        queue.put(sent)
+        got = queue.get()
+        # NumPy's own pickle changes the order of bytes of some.
+        expected = sent if got.dtype == sent.dtype else pickle.loads(pickle.dumps(sent, 5))
+        assert type(got) is type(sent) and got.dtype == expected.dtype and got.shape == sent.shape
+        assert np.array_equal(got, sent)
+        assert got.flags.writeable and got.flags.f_contiguous >= sent.flags.f_contiguous
+
+
+def test_arrays_with_a_type_of_metadata_or_a_class_of_their_own_stay_so() -> None:
+    queue: tidegate.Queue[Any] = tidegate.Queue()
+    queue.put(np.ma.masked_array([1, 2], [True, False]))
+    assert queue.get().mask.tolist() == [True, False]
+    zero_dimensional = np.array(3.5)
+    queue.put(zero_dimensional)
+    got = queue.get()
+    assert got.shape == () and got == 3.5
