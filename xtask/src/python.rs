@@ -31,8 +31,8 @@ pub(crate) fn check() -> Outcome {
     let folder = root().join("python");
     let run_python = |arguments: &[&str]| run(Command::new(&python).args(arguments).current_dir(&folder));
     run_python(&["-m", "pytest", "--quiet", "tests"])?;
-    run_python(&["-m", "mypy", "--strict", "lib/tidegate"])?;
-    run_python(&["-m", "pyright", "--pythonpath", &python.to_string_lossy(), "lib/tidegate"])?;
+    run_python(&["-m", "mypy", "--strict", "lib/tidegate", "examples"])?;
+    run_python(&["-m", "pyright", "--pythonpath", &python.to_string_lossy(), "lib/tidegate", "examples"])?;
     run_python(&["-m", "tidegate.demo", "--quick", "--rounds", "1"])
 }
 
