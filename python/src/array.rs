@@ -106,6 +106,12 @@ enum Data {
     InPlace(Loan, usize),
 }
 
+/// Whether it is the name of one simple type: order of bytes, kind, and length.
+fn is_simple(name: &str) -> bool {
+    let kind = name.strip_prefix(['<', '>', '|', '=']).and_then(|rest| rest.strip_prefix(|kind| KINDS.contains(kind)));
+    kind.is_some_and(|length| !length.is_empty() && length.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
 /// Where the data of a message begin, if it is one of an array.
 fn data_at(message: &[u8]) -> Option<usize> {
     let at: [u8; 8] = message.get(8..SHAPE_AT)?.try_into().ok()?;
@@ -128,9 +134,8 @@ impl ReceivedArray {
         let name_at = SHAPE_AT + 8 * dimensions;
         let (shape, name) = (self.header.get(SHAPE_AT..name_at), self.header.get(name_at..name_at + name_bytes));
         let (Some(shape), Some(Ok(name))) = (shape, name.map(str::from_utf8)) else { return Err(damaged()) };
-        let kind = name.chars().nth(1);
         // Of objects it would be addresses.
-        if !kind.is_some_and(|kind| KINDS.contains(kind)) {
+        if !is_simple(name) {
             return Err(damaged());
         }
         let (lengths, _) = shape.as_chunks::<8>();

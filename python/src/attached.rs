@@ -1,15 +1,13 @@
 //! What a process has of a queue: its ends of the channel.
 
-use std::fs::{File, OpenOptions};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use rustix::fs::{FlockOperation, MemfdFlags, flock};
 use tidegate::control::Controller;
-use tidegate::{Channel, Receiver, Receivers, Sender};
+use tidegate::{Channel, Receiver, Receivers, Sender, ShmTokens, TakeError};
 
 use crate::codec::Encoded;
 use crate::errors;
@@ -55,39 +53,39 @@ pub(crate) struct Receiving {
     _keeper: Option<Sender>,
 }
 
-/// One process at a time puts into a queue with a bound, so that none goes beyond it. The lock is the kernel's, and ends with its
-/// holder (flock(2)); it is on what this process has opened for itself.
+/// One process at a time puts into a queue with a bound, so that none goes beyond it. Who dies in its turn loses it.
 pub(crate) struct Turn {
-    memory: File,
+    token: ShmTokens,
 }
 
 impl Turn {
     fn create() -> PyResult<Self> {
-        let memory = rustix::fs::memfd_create("tidegate:turn", MemfdFlags::CLOEXEC).map_err(std::io::Error::from)?;
-        Self::open(memory.as_fd())
+        Ok(Self { token: ShmTokens::create(1, 1).map_err(errors::memory)? })
     }
 
     fn open(lent: BorrowedFd<'_>) -> PyResult<Self> {
-        let path = format!("/proc/self/fd/{}", lent.as_raw_fd());
-        Ok(Self { memory: OpenOptions::new().read(true).write(true).open(path)? })
+        Ok(Self { token: ShmTokens::from_fd(lent.try_clone_to_owned()?).map_err(errors::memory)? })
     }
 
     /// Calls `put` in turn; `None` while another process has it.
     pub(crate) fn take<R>(&self, put: impl FnOnce() -> R) -> PyResult<Option<R>> {
-        match flock(&self.memory, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => return Ok(None),
-            Err(error) => return Err(std::io::Error::from(error).into()),
+        loop {
+            match self.token.try_take() {
+                Ok(()) => break,
+                Err(TakeError::Stalled) => return Ok(None),
+                Err(TakeError::TakerDied { .. }) => {}
+                Err(other) => return Err(PyRuntimeError::new_err(other.to_string())),
+            }
         }
         let done = put();
-        flock(&self.memory, FlockOperation::Unlock).map_err(std::io::Error::from)?;
+        self.token.give().map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
         Ok(Some(done))
     }
 }
 
 impl AsFd for Turn {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.memory.as_fd()
+        self.token.as_fd()
     }
 }
 

@@ -24,7 +24,7 @@ use tidegate::channel::Loan;
 use crate::array::{Array, NumPy, ReceivedArray};
 use crate::attached::{Attached, IN_RING_MAX};
 use crate::errors::damaged;
-use crate::memory::{HEAD_BYTES, Lending, Lent, Memory};
+use crate::memory::{HEAD_BYTES, Lent, Memory};
 
 const BYTES: u8 = 1;
 const BYTEARRAY: u8 = 2;
@@ -87,13 +87,13 @@ impl Encoded {
     }
 
     /// Writes what comes before the buffers.
-    pub(crate) fn write_head(&self, into: &mut [u8]) {
-        into[..self.head.len()].copy_from_slice(&self.head);
+    pub(crate) fn write_head(&self, loan: &mut Loan) {
+        loan.head_mut(self.head.len()).copy_from_slice(&self.head);
     }
 
     /// Writes the message into memory of its length.
     pub(crate) fn write(&self, py: Python<'_>, into: &mut [u8]) {
-        self.write_head(into);
+        into[..self.head.len()].copy_from_slice(&self.head);
         for buffer in &self.buffers {
             let place = &mut into[buffer.at..buffer.at + buffer.bytes.len_bytes()];
             let from = buffer.bytes.buf_ptr().expose_provenance();
@@ -133,7 +133,7 @@ fn native<R>(object: &Bound<'_, PyAny>, take: impl FnOnce(u8, &[u8]) -> R) -> Py
 }
 
 /// Encodes an object.
-pub(crate) fn encode(object: &Bound<'_, PyAny>, pickler: &Pickler, lending: &Lending) -> PyResult<Encoded> {
+pub(crate) fn encode(object: &Bound<'_, PyAny>, pickler: &Pickler) -> PyResult<Encoded> {
     let py = object.py();
     if let Ok(bytes) = object.cast_exact::<PyBytes>()
         && bytes.as_bytes().len() >= LONG
@@ -156,10 +156,10 @@ pub(crate) fn encode(object: &Bound<'_, PyAny>, pickler: &Pickler, lending: &Len
         return Ok(Encoded::of(head));
     }
     if let Some(array) = pickler.numpy.array(object)? {
-        let data_at = array.data_at();
-        return Ok(encode_array(py, array, data_at, lending));
+        let lent = Memory::behind(object, array.data.buf_ptr().addr(), array.data.len_bytes())?;
+        return Ok(encode_array(py, array, lent));
     }
-    encode_pickle(object, pickler, lending)
+    encode_pickle(object, pickler)
 }
 
 fn encode_tuple(tuple: &Bound<'_, PyTuple>) -> PyResult<Option<Vec<u8>>> {
@@ -183,9 +183,8 @@ fn encode_tuple(tuple: &Bound<'_, PyTuple>) -> PyResult<Option<Vec<u8>>> {
     Ok(Some(head))
 }
 
-fn encode_array(py: Python<'_>, array: Array, data_at: usize, lending: &Lending) -> Encoded {
-    let lent = lending.find(array.data.buf_ptr().addr(), array.data.len_bytes());
-    let at = if lent.is_some() { HEAD_BYTES } else { data_at };
+fn encode_array(py: Python<'_>, array: Array, lent: Option<Arc<Lent>>) -> Encoded {
+    let at = if lent.is_some() { HEAD_BYTES } else { array.data_at() };
     let (head, data) = array.into_head(at);
     let mut encoded = Encoded { head, buffers: vec![Outside { at, bytes: data }], lent };
     if encoded.len() <= IN_RING_MAX && encoded.lent.is_none() {
@@ -196,7 +195,7 @@ fn encode_array(py: Python<'_>, array: Array, data_at: usize, lending: &Lending)
     encoded
 }
 
-fn encode_pickle(object: &Bound<'_, PyAny>, pickler: &Pickler, lending: &Lending) -> PyResult<Encoded> {
+fn encode_pickle(object: &Bound<'_, PyAny>, pickler: &Pickler) -> PyResult<Encoded> {
     let py = object.py();
     let (pickle, outside): (Bound<'_, PyAny>, Bound<'_, PyList>) =
         pickler.dumps.bind(py).call1((object,))?.extract()?;
@@ -205,11 +204,7 @@ fn encode_pickle(object: &Bound<'_, PyAny>, pickler: &Pickler, lending: &Lending
         outside.iter().map(|buffer| PyUntypedBuffer::get(&buffer)).collect::<PyResult<_>>()?;
     let pickle_at = COUNTS_AT + 16 + 16 * outside.len();
     let head_bytes = pickle_at + pickle.len_bytes();
-    let lent = match outside.as_slice() {
-        [only] if head_bytes <= HEAD_BYTES => lending.find(only.buf_ptr().addr(), only.len_bytes()),
-        _ => None,
-    };
-    let mut at = if lent.is_some() { HEAD_BYTES } else { head_bytes };
+    let mut at = head_bytes;
     let place = |bytes: PyUntypedBuffer| {
         let buffer = Outside { at: at.next_multiple_of(ALIGNMENT), bytes };
         at = buffer.at + buffer.bytes.len_bytes();
@@ -223,7 +218,7 @@ fn encode_pickle(object: &Bound<'_, PyAny>, pickler: &Pickler, lending: &Lending
     counts.into_iter().chain(places).for_each(|count| head.extend_from_slice(&(count as u64).to_le_bytes()));
     head.resize(head_bytes, 0);
     pickle.as_typed::<u8>()?.copy_to_slice(py, &mut head[pickle_at..])?;
-    Ok(Encoded { head, buffers, lent })
+    Ok(Encoded { head, buffers, lent: None })
 }
 
 /// A message as it was found.
@@ -305,8 +300,7 @@ impl Received {
 
 /// A message that is kept, as memory.
 pub(crate) fn kept_memory<'py>(py: Python<'py>, loan: Loan, attached: &Attached) -> PyResult<Bound<'py, Memory>> {
-    let lent = Arc::new(Lent::of(loan, 0, attached.channel.clone(), attached.id));
-    Bound::new(py, Memory::new(lent))
+    Bound::new(py, Memory::new(Lent::shared(loan, 0, attached.channel.clone(), attached.id)))
 }
 
 /// Views on a message that is kept for them.

@@ -25,6 +25,7 @@ fn _tidegate(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<signals::Flag>()?;
     module.add_class::<endpoint::Endpoint>()?;
     module.add_function(wrap_pyfunction!(process::forked, module)?)?;
+    module.add_function(wrap_pyfunction!(memory::pin_all, module)?)?;
     module.add("PeerDied", module.py().get_type::<errors::PeerDied>())?;
     module.add("TidegateError", module.py().get_type::<errors::TidegateError>())
 }

@@ -15,7 +15,7 @@ use crate::array::NumPy;
 use crate::attached::Attached;
 use crate::codec::{Pickler, encode};
 use crate::errors::{self, Empty};
-use crate::memory::{HEAD_BYTES, Lending, Lent, Memory};
+use crate::memory::{HEAD_BYTES, Lent, Memory};
 use crate::process::PerProcess;
 use crate::waiting::{Deadline, deadline};
 
@@ -30,7 +30,6 @@ pub(crate) struct Queue {
     pub(crate) pickler: Pickler,
     pub(crate) deaths: AtomicU64,
     closed: AtomicBool,
-    lending: Lending,
     /// An error that a call met that had objects to hand over: the next call tells it.
     untold: Mutex<Option<PyErr>>,
 }
@@ -58,7 +57,6 @@ impl Queue {
             pickler,
             deaths: AtomicU64::new(0),
             closed: AtomicBool::new(false),
-            lending: Lending::default(),
             untold: Mutex::default(),
         })
     }
@@ -98,12 +96,12 @@ impl Queue {
     fn put(&self, py: Python<'_>, obj: &Bound<'_, PyAny>, block: bool, timeout: Option<f64>) -> PyResult<()> {
         self.open_here()?;
         let until = deadline(block, timeout)?;
-        let encoded = encode(obj, &self.pickler, &self.lending)?;
+        let encoded = encode(obj, &self.pickler)?;
         // Only now: pickling runs code, which may close the queue, or fork.
         self.send(py, &*self.attached()?, &encoded, until)?;
-        if encoded.lent.is_some() {
-            // It is another's now. Not all that has the buffer has flags.
-            let _is_no_array = obj.getattr("flags").and_then(|flags| flags.setattr("writeable", false));
+        if encoded.lent.is_some_and(|lent| lent.is_put()) {
+            // It is another's now.
+            obj.getattr("flags")?.setattr("writeable", false)?;
         }
         Ok(())
     }
@@ -113,9 +111,7 @@ impl Queue {
     fn loan(&self, py: Python<'_>, bytes: usize, block: bool, timeout: Option<f64>) -> PyResult<Memory> {
         let attached = self.attached()?;
         let loan = self.take_loan(py, &attached, HEAD_BYTES + bytes, deadline(block, timeout)?)?;
-        let lent = Arc::new(Lent::of(loan, HEAD_BYTES, attached.channel.clone(), attached.id));
-        self.lending.enter(&lent);
-        Ok(Memory::new(lent))
+        Ok(Memory::new(Lent::shared(loan, HEAD_BYTES, attached.channel.clone(), attached.id)))
     }
 
     /// Puts an object if there is room now.
@@ -147,7 +143,7 @@ impl Queue {
         let mut count = 0;
         for object in objects.try_iter()? {
             let put = object
-                .and_then(|object| encode(&object, &self.pickler, &self.lending))
+                .and_then(|object| encode(&object, &self.pickler))
                 .and_then(|encoded| self.send(py, &*self.attached()?, &encoded, until));
             if let Err(error) = put {
                 error.value(py).setattr("put", count)?;

@@ -118,9 +118,7 @@ impl Tokens {
         loop {
             match taken {
                 Ok(()) => {
-                    if self.kind() != Kind::Semaphore {
-                        *held.holder.lock() = Some((thread, 1));
-                    }
+                    *held.holder.lock() = Some((thread, 1));
                     return Ok(true);
                 }
                 Err(TakeError::Stalled) => {}
@@ -129,6 +127,9 @@ impl Tokens {
                     if self.raises_of_deaths() {
                         return Err(PeerDied::new_err(pid));
                     }
+                    // The lock is free, if nobody else has it by now.
+                    taken = held.tokens.try_take();
+                    continue;
                 }
                 Err(other) => return Err(PyRuntimeError::new_err(other.to_string())),
             }
@@ -141,7 +142,7 @@ impl Tokens {
     /// Gives it back.
     fn release(&self) -> PyResult<()> {
         let held = self.held()?;
-        if self.kind() != Kind::Semaphore {
+        {
             let mut holder = held.holder.lock();
             let is_mine = holder.is_some_and(|(holder, _)| holder == thread::current().id());
             if self.kind() == Kind::RLock && !is_mine {

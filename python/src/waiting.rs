@@ -86,7 +86,8 @@ pub(crate) fn next<T>(
         Err(_) => return Err(RecvError::Disconnected),
     }
     let Some(slice) = slice else { return Err(RecvError::Stalled) };
-    // Kept over the way back to the interpreter, and released when it is made: until then another gets it if this process dies.
+    // Kept over the way back to the interpreter, and released when it is made: until then another gets it if this process dies. One
+    // that is had with its block is this process's from here on.
     let received = py.detach(|| {
         let guard = receiver.recv_timeout(slice)?;
         Ok::<_, RecvError>(with_its_block(guard).map_err(Guard::hold))

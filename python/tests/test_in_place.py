@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import time
 from typing import Any
 
 import numpy as np
@@ -116,11 +117,16 @@ def test_a_loan_is_filled_and_put_once() -> None:
     array[:] = 5
     queue.put(array)
     assert (queue.get() == 5).all()
+    with pytest.raises(ValueError, match="put already"):
+        queue.put(array)
+    # In something else, in another shape or of part of it a copy is put, and the array stays one's own.
     small = queue.loan(4)
     small[:] = [1, 2, 3, 4]
-    queue.put(("in a tuple", small))
-    assert queue.get()[1].tolist() == [1, 2, 3, 4]
-    # Of part of it a copy is put.
+    for obj in (("in a tuple", small), small.reshape(2, 2)):
+        queue.put(obj)
+        small[0] += 1
+        got = queue.get()
+        assert (got if isinstance(got, np.ndarray) else got[1]).ravel()[0] == small[0] - 1
     part = queue.loan(10)
     part[:] = range(10)
     queue.put(part[2:4])
@@ -129,6 +135,51 @@ def test_a_loan_is_filled_and_put_once() -> None:
     other.put(part)
     assert other.get().tolist() == list(range(10)) and part.flags.writeable
     assert queue.loan((0, 5)).shape == (0, 5)
+
+
+def a_forked_child_sees_what_it_saw() -> bool:
+    queue: tidegate.Queue[Any] = tidegate.Queue()
+    queue.put(np.full(LARGE, 1.0))
+    array = queue.get()
+    assert lies_in_the_queue(array)
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.read(read, 1)
+        os._exit(0 if (array == 1.0).all() else 1)
+    del array
+    for number in range(300):
+        queue.put(np.full(LARGE, float(number)))
+        queue.get()
+    os.write(write, b"x")
+    return os.waitpid(pid, 0)[1] == 0
+
+
+def test_a_child_that_is_forked_keeps_what_its_parent_lets_go() -> None:
+    # In a process of its own, which keeps the memory until it ends.
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if a_forked_child_sees_what_it_saw() else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_arrays_are_got_in_place_again_when_who_kept_half_has_died() -> None:
+    queue: tidegate.Queue[Any] = tidegate.Queue(peer_death="count")
+    pid = os.fork()
+    if pid == 0:
+        kept = []
+        while len(kept) < 128:
+            queue.put(np.full(LARGE, 1.0))
+            kept.append(queue.get())
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        queue.put(np.full(LARGE, 1.0))
+        if lies_in_the_queue(queue.get()):
+            break
+    else:
+        pytest.fail("the blocks of the dead did not come back")
 
 
 def test_a_loan_that_finds_the_queue_full_can_be_put_later() -> None:

@@ -91,7 +91,7 @@ def test_a_death_is_only_counted_by_option(ctx: Any) -> None:
     lock = tidegate.Lock(peer_death="count")
     child = start(ctx, acquire_and_end, lock)
     child.join(60)
-    assert lock.acquire(timeout=60)
+    assert lock.acquire(False)
     assert lock.peers_died == 1
     assert not lock.acquire(False)
 
@@ -178,6 +178,63 @@ def test_a_notification_passes_over_those_who_were_killed(ctx: Any) -> None:
         condition.notify()
     assert notified.get(timeout=60) == (children[2].pid, True)
     children[2].join(60)
+
+
+def test_what_one_was_told_that_died_is_told_to_the_next(ctx: Any) -> None:
+    condition, waits, notified = tidegate.Condition(peer_death="count"), tidegate.Semaphore(0), tidegate.Queue[Any](ctx=ctx)
+    children = []
+    for _ in range(2):
+        children.append(start(ctx, wait_and_tell, condition, waits, notified))
+        waits_now(condition, waits)
+    os.kill(children[0].pid, signal.SIGSTOP)
+    with condition:
+        condition.notify()
+    os.kill(children[0].pid, signal.SIGKILL)
+    children[0].join()
+    assert notified.get(timeout=60) == (children[1].pid, True)
+    children[1].join(60)
+
+
+def test_a_condition_takes_any_lock() -> None:
+    for lock in (multiprocessing.Lock(), multiprocessing.RLock(), tidegate.Semaphore(1), tidegate.Lock()):
+        condition = tidegate.Condition(lock)
+        with condition:
+            assert not condition.wait(0.01)
+            condition.notify()
+        assert lock.acquire(False)
+        lock.release()
+
+
+def test_an_interrupt_while_the_lock_is_had_again_leaves_it_had_once() -> None:
+    program = """
+import os, signal, threading, time, tidegate
+condition = tidegate.Condition()
+def interrupt():
+    for _ in range(200):
+        with condition:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.001)
+            condition.notify()
+        time.sleep(0.001)
+    done.append(1)
+done = []
+thread = threading.Thread(target=interrupt)
+with condition:
+    thread.start()
+    while not done:
+        try:
+            condition.wait(0.1)
+        except KeyboardInterrupt:
+            pass
+        try:
+            assert condition._lock._count() == 1, condition._lock._count()
+        except KeyboardInterrupt:
+            pass
+thread.join()
+print("left", condition._lock._get_value())
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert run.stdout == "left 1\n", run.stderr
 
 
 def test_a_condition_is_as_its_lock_was() -> None:

@@ -119,8 +119,8 @@ def test_a_producer_that_is_killed_is_told_once_and_holds_nobody_up(ctx: Any, ma
             except tidegate.PeerDied as death:
                 assert death.args == (dies.pid,)
                 told = True
-        before = next_of[stays.pid]
-        while next_of[stays.pid] < before + 100:
+        before = next_of.get(stays.pid, 0)
+        while next_of.get(stays.pid, 0) < before + 100:
             take(queue, next_of)
     stays.terminate()
     stays.join()
@@ -251,3 +251,27 @@ def do_tasks(queue: Any) -> None:
     while task >= 0:
         task = queue.get()
         queue.task_done()
+
+
+def test_who_was_killed_while_it_put_to_a_queue_with_a_bound_holds_nobody_up() -> None:
+    queue: tidegate.Queue[Any] = tidegate.Queue(100, peer_death="count")
+    large = np.zeros(1 << 24)
+    for _ in range(10):
+        pid = os.fork()
+        if pid == 0:
+            # A grandchild has all descriptors that it has.
+            if os.fork() == 0:
+                time.sleep(5)
+                os._exit(0)
+            while True:
+                queue.put(large)
+        assert queue.get(timeout=60).shape == large.shape
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        while True:
+            try:
+                queue.get(timeout=0.1)
+            except tidegate.Empty:
+                break
+        queue.put("goes on", timeout=60)
+        assert queue.get(timeout=60) == "goes on"

@@ -273,3 +273,15 @@ def test_patch_swaps_and_unpatch_swaps_back() -> None:
         tidegate.unpatch()
     assert multiprocessing.Queue == before
     assert not isinstance(multiprocessing.Queue(), tidegate.Queue)
+
+
+def test_a_join_ends_when_who_was_done_with_the_last_has_died() -> None:
+    queue: tidegate.JoinableQueue[str] = tidegate.JoinableQueue()
+    queue.put("the last")
+    queue.get()
+    # As one leaves it that dies before it tells the others.
+    assert queue._unfinished.acquire(False)
+    joining = threading.Thread(target=queue.join)
+    joining.start()
+    joining.join(60)
+    assert not joining.is_alive()

@@ -22,8 +22,7 @@ use crate::shm::locks;
 use crate::shm::participants::{Membership, ParticipantTable, Role};
 use crate::shm::segment::{Segment, reopened};
 use crate::shm::window::{Shared, SharedLayout, Window};
-use crate::sync::fences;
-use crate::sync::wait::{WaitPoint, WaitStrategy};
+use crate::sync::wait::{self, WaitPoint, WaitStrategy};
 
 /// A handle on a channel: many senders, one receiver or many, in any processes of one user on one host.
 ///
@@ -188,7 +187,7 @@ impl Channel {
             let limit = layout::segment_bytes(geometry) as u64;
             return Err(ShmError::Corrupt { what: "segment length", value: segment.len() as u64, limit }.into());
         }
-        fences::register();
+        wait::know_this_machine();
         let participants = ParticipantTable::of(&segment)?;
         let slab =
             Slab::of(&segment, geometry, words_at(&segment, layout::SLAB_OFFSET)?, layout::blocks_offset(geometry));

@@ -29,6 +29,8 @@ pub(super) struct Lanes {
     left: Option<(usize, Frame)>,
     /// When seats of the dead were last looked for, and frames taken since.
     swept_ns: u64,
+    /// When it last looked for blocks that the dead have.
+    blocks_checked_ns: u64,
     taken: u32,
     core: Arc<Core>,
 }
@@ -41,7 +43,7 @@ const TAKEN_BETWEEN_LOOKS: u32 = 1024;
 impl Lanes {
     /// `next` is the lane to begin with: receivers that compete begin with different ones.
     pub(super) fn new(all: Vec<ReceiverLane>, next: usize, core: Arc<Core>) -> Self {
-        Self { all, next, turn: next, run: 0, left: None, swept_ns: 0, taken: 0, core }
+        Self { all, next, turn: next, run: 0, left: None, swept_ns: 0, blocks_checked_ns: 0, taken: 0, core }
     }
 
     #[inline]
@@ -115,8 +117,17 @@ impl Lanes {
         place: &Place,
     ) -> Option<(Block, Arc<Core>)> {
         let core = Arc::clone(&self.core);
-        if self.is_shared() || core.is_guarded || !core.slab.may_keep() {
+        if self.is_shared() || core.is_guarded {
             return None;
+        }
+        if !core.slab.may_keep() {
+            if !is_peer_check_due(&mut self.blocks_checked_ns) {
+                return None;
+            }
+            core.free_blocks_of_dead_senders();
+            if !core.slab.may_keep() {
+                return None;
+            }
         }
         let entry = &mut self.all[lane];
         let _how_it_is_done_with = entry.share(lane, frame);

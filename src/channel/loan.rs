@@ -193,6 +193,15 @@ impl Sender {
 }
 
 impl Loan {
+    /// The first `len` bytes alone, for who has given the rest to others to fill.
+    ///
+    /// # Panics
+    /// Panics if it has fewer.
+    pub fn head_mut(&mut self, len: usize) -> &mut [u8] {
+        assert!(len <= self.len, "bytes outside loan");
+        self.block.bytes_mut(len)
+    }
+
     /// A message that was received for good.
     pub(super) fn received((block, core): (Block, Arc<Core>), len: u32) -> Self {
         Self { block, len: len as usize, wakes: WakesSenders { core } }

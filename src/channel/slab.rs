@@ -10,7 +10,7 @@ use crate::prim::step;
 use crate::shm::error::ShmError;
 use crate::shm::header::{BLOCKS_CEILING, Geometry};
 use crate::shm::own_process::{ProcessToken, own_token};
-use crate::shm::participants::{ROLE_SHIFT, Role};
+use crate::shm::participants::ROLE_SHIFT;
 use crate::shm::segment::Segment;
 use crate::shm::window::{Shared, SharedLayout, Window};
 
@@ -173,9 +173,9 @@ impl Slab {
         Some(Block { slab: Arc::clone(self), number, owner, launched: None })
     }
 
-    /// Whether handles, which fill blocks or keep what they received, have less than half of them.
+    /// Whether participants, who fill blocks or keep what they received, have less than half of them.
     pub(crate) fn may_keep(&self) -> bool {
-        let in_hand = self.owners().filter(|(_, owner)| owner >> ROLE_SHIFT == Role::Handle as u64).count();
+        let in_hand = self.owners().filter(|(_, owner)| owner >> ROLE_SHIFT != 0).count();
         2 * in_hand < self.blocks()
     }
 

@@ -1,5 +1,7 @@
 //! Typed views into a segment that keep it mapped.
 
+#[cfg(all(not(loom), target_arch = "x86_64"))]
+pub(crate) use mapped::can_flush;
 #[cfg(not(loom))]
 pub(crate) use mapped::{Shared, SharedLayout, WeakShared, Window};
 #[cfg(loom)]
@@ -97,7 +99,7 @@ mod mapped {
     /// Whether the CPU has CLFLUSHOPT (Intel SDM, CPUID leaf 7, EBX bit 23).
     #[cfg(target_arch = "x86_64")]
     #[inline]
-    fn can_flush() -> bool {
+    pub(crate) fn can_flush() -> bool {
         use std::arch::x86_64::{__cpuid, __cpuid_count};
         use std::sync::OnceLock;
         static CAN_FLUSH: OnceLock<bool> = OnceLock::new();

@@ -20,7 +20,7 @@ use crate::sync::lock::raw::Taken;
 use crate::sync::lock::strategy::LockStrategy;
 use crate::sync::lock::wait::{Deaths, WaitCost};
 use crate::sync::lock::words::{LockWords, NODES};
-use crate::sync::wait::PeerCheck;
+use crate::sync::wait::{PeerCheck, know_this_machine};
 
 const VALUE_OFFSET: usize = UPPER_OFFSET + size_of::<LockWords>();
 const VALUE_ALIGN_MAX: usize = 128;
@@ -145,6 +145,7 @@ impl<T: FromBytes + IntoBytes + KnownLayout> ShmMutex<T> {
     }
 
     fn of(object: Object) -> Result<Self, ShmError> {
+        know_this_machine();
         let value =
             Window::at(&object.segment, VALUE_OFFSET, size_of::<T>()).ok_or_else(|| too_short(object.segment.len()))?;
         let mapping =

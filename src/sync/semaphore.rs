@@ -11,8 +11,7 @@ use crate::shm::layout::{Kind, UPPER_OFFSET, abi_hash};
 use crate::shm::object::Object;
 use crate::shm::window::{Shared, SharedLayout, Window};
 use crate::sync::clock::{deadline, now_ns};
-use crate::sync::fences;
-use crate::sync::wait::{PeerCheck, WaitPoint, WaitStrategy, burst, wait};
+use crate::sync::wait::{self, PeerCheck, WaitPoint, WaitStrategy, burst};
 
 /// Permits that a semaphore may have.
 const PERMITS_MAX: u32 = 4096;
@@ -151,7 +150,7 @@ impl ShmSemaphore {
     }
 
     fn of(object: Object, count: usize) -> Result<Self, ShmError> {
-        fences::register();
+        wait::know_this_machine();
         let bytes = object.segment.len() as u64;
         let permits = Window::at(&object.segment, PERMITS_OFFSET, count * size_of::<u64>());
         let permits = permits.ok_or(ShmError::Corrupt { what: "segment length", value: bytes, limit: u64::MAX })?;
@@ -199,7 +198,7 @@ impl ShmSemaphore {
         }
         let mut checked_ns = 0;
         let check = || shared.take_from_dead_when_due();
-        wait(&point.event, &point.counters, strategy, deadline_ns, &mut checked_ns, take, take, check)
+        wait::wait(&point.event, &point.counters, strategy, deadline_ns, &mut checked_ns, take, take, check)
             // A wait that is short ends before it looks who has died.
             .or_else(|_| shared.take_from_dead_when_due().ok_or(AcquireError::Stalled))
     }

@@ -10,7 +10,7 @@ use crate::prim::Ordering::Relaxed;
 use crate::shm::window::SharedLayout;
 use crate::sync::clock::now_ns;
 use crate::sync::eventcount::EventCount;
-use crate::sync::owed;
+use crate::sync::{fences, owed};
 
 /// How an endpoint waits. Switchable at any moment, by any process, while endpoints wait.
 ///
@@ -100,6 +100,16 @@ pub fn cpus() -> usize {
         let quota = cgroup_cpus().unwrap_or(usize::MAX);
         online.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1).min(quota).max(1)
     })
+}
+
+/// Finds out what waits need to know of this machine. To be called before a process can have another thread that does: one that
+/// is about it as the process forks is not there in the child, which would wait for it for ever.
+pub(crate) fn know_this_machine() {
+    fences::register();
+    cpus();
+    poll_ns();
+    #[cfg(target_arch = "x86_64")]
+    crate::shm::window::can_flush();
 }
 
 /// CPUs in a list such as `0-3,8` (`cpuset(7)`, list format).

@@ -105,7 +105,7 @@ class BoundedSemaphore(_Tokens):
 class Condition(_Lent, _tidegate.Waiters):
     """A condition, with a lock of its own if none is given. Those who wait are notified in the order they came; the dead are not."""
 
-    def __init__(self, lock: Lock | RLock | None = None, *, ctx: object = None, peer_death: PeerDeath = "raise") -> None:
+    def __init__(self, lock: Any = None, *, ctx: object = None, peer_death: PeerDeath = "raise") -> None:
         self._lock = RLock(peer_death=peer_death) if lock is None else lock
         self._attach(None)
 
@@ -124,13 +124,13 @@ class Condition(_Lent, _tidegate.Waiters):
         self._lock.__exit__(*error)
 
     def _check_held(self, call: str) -> None:
-        if not self._lock._is_mine():
+        if not self._lock._semlock._is_mine():
             raise AssertionError(f"the condition's lock must be acquired before {call}()")
 
     def wait(self, timeout: float | None = None) -> bool:
         """Lets the lock go, and has it again when notified, or when ``timeout`` seconds are over. Whether it was notified."""
         self._check_held("wait")
-        times = self._lock._count()
+        times = self._lock._semlock._count()
         waiter = self._enter()
         for _ in range(times):
             self._lock.release()
@@ -143,10 +143,10 @@ class Condition(_Lent, _tidegate.Waiters):
 
     def _acquire_again(self, times: int) -> None:
         untold: BaseException | None = None
-        while times > 0:
+        # Asked each time: an interrupt may come between having it and counting that.
+        while self._lock._semlock._count() < times:
             try:
                 self._lock.acquire()
-                times -= 1
             # Whatever comes is told when the lock is had, as who waits expects to have it.
             except (PeerDied, KeyboardInterrupt) as error:
                 untold = error

@@ -40,7 +40,7 @@ class _Marker:
 
 
 _marker = _Marker()
-os.register_at_fork(after_in_child=_tidegate.forked)
+os.register_at_fork(before=_tidegate.pin_all, after_in_child=_tidegate.forked)
 # What was to be done at the parent's exit is not done at the child's.
 os.register_at_fork(after_in_child=_detach_at_exit)
 util.register_after_fork(_marker, _detach_at_exit)

@@ -70,7 +70,7 @@ class Queue(_tidegate.Queue, Generic[T]):
         if min(shape, default=0) < 0 or dtype.hasobject:
             raise ValueError(f"no array of shape {shape} and type {dtype} lies in memory of the queue")
         memory = self._loan(math.prod(shape) * dtype.itemsize, block, timeout)
-        return numpy.ndarray(shape, dtype, memoryview(memory))
+        return numpy.ndarray(shape, dtype, memory)  # type: ignore[arg-type]
 
     def join_thread(self) -> None:
         """Waits for nothing: what was put is in the queue already."""
@@ -155,8 +155,9 @@ class JoinableQueue(Queue[T]):
     def join(self) -> None:
         """Waits until all that was put is done with."""
         with self._all_done:
-            if self._unfinished.get_value() > 0:
-                self._all_done.wait()
+            # Looked at now and then: who was done with the last one may have died before it said so.
+            while self._unfinished.get_value() > 0 and not self._all_done.wait(0.05):
+                pass
 
 
 class SimpleQueue(Queue[T]):

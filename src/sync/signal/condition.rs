@@ -27,7 +27,7 @@ const NOTIFIED: u64 = 3;
 /// [`ShmCondition::notify`], and let go between entering and waiting.
 ///
 /// Each notification is for those that wait then, the longest first, and is taken by no other. Those that have died are passed
-/// over.
+/// over; what one was told that dies before it gives up its place is told to the next.
 ///
 /// It has no name: a process reaches it through its descriptor ([`AsFd`], [`ShmCondition::from_fd`]). Handles are cheap to clone,
 /// and clones share the mapping.
@@ -108,30 +108,8 @@ impl ShmCondition {
     pub fn notify(&self, most: usize) -> Result<usize, ShmError> {
         let shared = &self.shared;
         shared.check_not_forked()?;
-        let mut waiting: Vec<(u64, usize, u64)> = (0..WAITERS_MAX)
-            .filter_map(|slot| {
-                let word = shared.phase(slot).load(Acquire); // edge `entered`, reading end
-                (word & PHASE == WAITING).then(|| (shared.ticket(slot).load(Relaxed), slot, word))
-            })
-            .collect();
-        waiting.sort_unstable();
-        let mut told = 0;
-        for (_, slot, word) in waiting {
-            if told == most {
-                break;
-            }
-            if shared.is_dead(word) {
-                shared.free(slot, word);
-            } else {
-                // Edge `notified`, writing end. One that has given up meanwhile is told nothing.
-                let to = word & !PHASE | NOTIFIED;
-                told += usize::from(shared.phase(slot).compare_exchange(word, to, Release, Relaxed).is_ok());
-            }
-        }
-        if told > 0 {
-            shared.signal.notify();
-        }
-        Ok(told)
+        shared.pass_on_from_the_dead();
+        Ok(shared.tell(most))
     }
 }
 
@@ -143,7 +121,14 @@ impl Waiter {
     pub fn wait(&self, timeout: Option<Duration>) -> Result<bool, ShmError> {
         self.shared.check_not_forked()?;
         let told = || self.is_notified().then_some(());
-        Ok(self.shared.signal.wait(timeout.map(deadline), told, || None).is_some())
+        let pass_on = || {
+            self.shared.pass_on_from_the_dead();
+            told()
+        };
+        let signal = &self.shared.signal;
+        let waited = signal.wait(timeout.map(deadline), told, pass_on);
+        // A wait that is short ends before it looks who has died.
+        Ok(waited.or_else(|| if signal.is_check_due() { pass_on() } else { None }).is_some())
     }
 
     /// Whether it was told.
@@ -167,6 +152,46 @@ impl Drop for Waiter {
 }
 
 impl Mapping {
+    /// As [`ShmCondition::notify`].
+    fn tell(&self, most: usize) -> usize {
+        let mut waiting: Vec<(u64, usize, u64)> = (0..WAITERS_MAX)
+            .filter_map(|slot| {
+                let word = self.phase(slot).load(Acquire); // edge `entered`, reading end
+                (word & PHASE == WAITING).then(|| (self.ticket(slot).load(Relaxed), slot, word))
+            })
+            .collect();
+        waiting.sort_unstable();
+        let mut told = 0;
+        for (_, slot, word) in waiting {
+            if told == most {
+                break;
+            }
+            if self.is_dead(word) {
+                self.free(slot, word);
+            } else {
+                // Edge `notified`, writing end. One that has given up meanwhile is told nothing.
+                let to = word & !PHASE | NOTIFIED;
+                told += usize::from(self.phase(slot).compare_exchange(word, to, Release, Relaxed).is_ok());
+            }
+        }
+        if told > 0 {
+            self.signal.notify();
+        }
+        told
+    }
+
+    /// What those were told who died before they gave up their place, nobody has acted on: the next are told.
+    fn pass_on_from_the_dead(&self) {
+        let untold = (0..WAITERS_MAX).filter(|&slot| {
+            let word = self.phase(slot).load(Relaxed);
+            word & PHASE == NOTIFIED && self.is_dead(word) && self.free(slot, word)
+        });
+        let untold = untold.count();
+        if untold > 0 {
+            self.tell(untold);
+        }
+    }
+
     fn phase(&self, slot: usize) -> &AtomicU64 {
         self.slots.word(slot * SLOT_BYTES)
     }
@@ -188,12 +213,13 @@ impl Mapping {
         word >> 2 != self.signal.seat() && self.signal.has_died(word >> 2).is_some()
     }
 
-    /// Frees the slot of a dead one.
-    fn free(&self, slot: usize, word: u64) {
-        let _freed_by_another = self.phase(slot).compare_exchange(word, 0, Relaxed, Relaxed);
+    /// Frees the slot of a dead one; true for the one caller that did.
+    fn free(&self, slot: usize, word: u64) -> bool {
+        self.phase(slot).compare_exchange(word, 0, Relaxed, Relaxed).is_ok()
     }
 
     fn free_the_dead(&self) {
+        self.pass_on_from_the_dead();
         for slot in 0..WAITERS_MAX {
             let word = self.phase(slot).load(Relaxed);
             if word != 0 && self.is_dead(word) {

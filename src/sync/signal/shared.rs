@@ -9,8 +9,7 @@ use crate::shm::layout::{Kind, UPPER_OFFSET, abi_hash};
 use crate::shm::object::Object;
 use crate::shm::window::{Shared, SharedLayout, Window};
 use crate::sync::clock::now_ns;
-use crate::sync::fences;
-use crate::sync::wait::{PeerCheck, WaitPoint, burst, wait};
+use crate::sync::wait::{self, PeerCheck, WaitPoint, burst};
 
 /// ```text
 /// +0    event       rung when the state has changed
@@ -67,7 +66,7 @@ impl Signal {
     }
 
     fn of(object: Object) -> Result<Self, ShmError> {
-        fences::register();
+        wait::know_this_machine();
         Ok(Self { words: object.words()?, object, check: PeerCheck::default() })
     }
 
@@ -96,7 +95,12 @@ impl Signal {
 
     /// As [`Signal::has_died`], where that was asked some time ago.
     pub(crate) fn has_died_when_due(&self, seat: u64) -> Option<u32> {
-        if self.check.is_due(now_ns()) { self.has_died(seat) } else { None }
+        if self.is_check_due() { self.has_died(seat) } else { None }
+    }
+
+    /// Whether it is time to ask who has died, which is the caller's to do then.
+    pub(crate) fn is_check_due(&self) -> bool {
+        self.check.is_due(now_ns())
     }
 
     /// Tells those that wait to look.
@@ -115,7 +119,8 @@ impl Signal {
         let found = poll().or_else(|| burst(&point.counters, &poll));
         found.or_else(|| {
             let mut checked_ns = now_ns();
-            wait(&point.event, &point.counters, &strategy.0, deadline_ns, &mut checked_ns, &poll, &poll, check).ok()
+            wait::wait(&point.event, &point.counters, &strategy.0, deadline_ns, &mut checked_ns, &poll, &poll, check)
+                .ok()
         })
     }
 }
