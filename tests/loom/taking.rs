@@ -104,7 +104,7 @@ fn what_the_dead_had_taken_is_taken_again() {
         });
         loop {
             if let Some(lock) = model.lane.taking.lock.try_lock(Holder::Resizer) {
-                give_back_of(&model.lane, &model.area, &CLASSES, &lock, 0, || {}).unwrap();
+                give_back_of(&model.lane, &model.area, &CLASSES, &lock, 0, |_| {}).unwrap();
                 let _nobody_sleeps = lock.unlock();
                 break;
             }
