@@ -86,6 +86,12 @@ impl Encoded {
         self.buffers.is_empty()
     }
 
+    /// The block that the data lie in already, if they do and it is of the end `attached`.
+    pub(crate) fn take_lent(&self, attached: u64) -> Option<(&Lent, Loan)> {
+        let lent = self.lent.as_deref()?;
+        Some((lent, lent.take(attached)?))
+    }
+
     /// Writes what comes before the buffers.
     pub(crate) fn write_head(&self, loan: &mut Loan) {
         loan.head_mut(self.head.len()).copy_from_slice(&self.head);

@@ -117,22 +117,19 @@ impl Queue {
             let sender = sending.sender(attached)?;
             let sent = if encoded.is_in_head() && encoded.len() <= IN_RING_MAX {
                 sender.try_send(&encoded.head)
+            } else if let Some((lent, mut loan)) = encoded.take_lent(attached.id) {
+                encoded.write_head(&mut loan);
+                sender.try_send_loan(loan).map_err(|refused| {
+                    lent.restore(refused.loan);
+                    refused.error
+                })
             } else {
-                match encoded.lent.as_ref().and_then(|lent| Some((lent, lent.take(attached.id)?))) {
-                    Some((lent, mut loan)) => {
-                        encoded.write_head(&mut loan);
-                        sender.try_send_loan(loan).map_err(|refused| {
-                            lent.restore(refused.loan);
-                            refused.error
-                        })
+                match sender.loan_timeout(encoded.len(), Duration::ZERO) {
+                    Ok(mut loan) => {
+                        encoded.write(py, &mut loan);
+                        sender.try_send_loan(loan).map_err(|refused| refused.error)
                     }
-                    None => match sender.loan_timeout(encoded.len(), Duration::ZERO) {
-                        Ok(mut loan) => {
-                            encoded.write(py, &mut loan);
-                            sender.try_send_loan(loan).map_err(|refused| refused.error)
-                        }
-                        Err(error) => Err(not_now(error)),
-                    },
+                    Err(error) => Err(not_now(error)),
                 }
             };
             match sent {
