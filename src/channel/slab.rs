@@ -9,7 +9,7 @@ use crate::prim::Ordering::{Acquire, Relaxed, Release};
 use crate::prim::step;
 use crate::shm::error::ShmError;
 use crate::shm::header::{BLOCKS_CEILING, Geometry};
-use crate::shm::own_process::{ProcessToken, own_token};
+use crate::shm::own_process::Origin;
 use crate::shm::participants::ROLE_SHIFT;
 use crate::shm::segment::Segment;
 use crate::shm::window::{Shared, SharedLayout, Window};
@@ -51,7 +51,7 @@ pub(crate) struct Slab {
     /// whatever a peer does to the owners.
     own_uses: Box<[AtomicU32]>,
     /// The process that `own_uses` counts for.
-    process: ProcessToken,
+    origin: Origin,
 }
 
 /// [`Slab::own_uses`]: a [`Block`].
@@ -88,7 +88,7 @@ impl Slab {
         let (blocks, block_bytes) = (geometry.blocks as usize, block_bytes(geometry));
         let area = Window::at(segment, offset, blocks.checked_mul(block_bytes)?)?;
         let own_uses = (0..blocks).map(|_| AtomicU32::new(0)).collect();
-        Some(Self { words, area, segment: Arc::clone(segment), offset, block_bytes, own_uses, process: own_token() })
+        Some(Self { words, area, segment: Arc::clone(segment), offset, block_bytes, own_uses, origin: Origin::here() })
     }
 
     fn blocks(&self) -> usize {
@@ -262,7 +262,7 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        if self.slab.process != own_token() {
+        if !self.slab.origin.is_here() {
             return; // It is the process's that this one was forked from.
         }
         self.slab.own_uses[self.number].store(0, Relaxed);

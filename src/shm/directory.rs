@@ -16,7 +16,7 @@ use crate::shm::error::ShmError;
 use crate::shm::name_file::{
     FIRST_RECORD, HOLDERS_MAX, Holder, NAME_FILE_BYTES, NAME_MAGIC, holders, identity, write_record,
 };
-use crate::shm::own_process::{ProcessToken, own_token};
+use crate::shm::own_process::Origin;
 use crate::shm::process::{find_own_start_time, namespace};
 use crate::shm::segment::Segment;
 
@@ -36,7 +36,7 @@ pub(crate) struct NameEntry {
     directory: HostDirectory,
     name: String,
     index: u64,
-    process: ProcessToken,
+    origin: Origin,
     identity: (u64, u64),
 }
 
@@ -185,7 +185,7 @@ impl HostDirectory {
             directory: self.clone(),
             name: name.into(),
             index,
-            process: own_token(),
+            origin: Origin::here(),
             identity: segment.identity()?,
         })
     }
@@ -304,7 +304,7 @@ impl NameEntry {
 impl Drop for NameEntry {
     fn drop(&mut self) {
         // A child that inherited this handle by fork must not sign its parent off.
-        if self.process == own_token() {
+        if self.origin.is_here() {
             let _a_name_that_cannot_be_removed_is_stale_and_replaced_later = self.leave();
         }
     }

@@ -11,7 +11,32 @@ use crate::prim::Ordering::Relaxed;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ProcessToken(u64);
 
+/// The process that something was made in, which a child made by `fork` has from it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    token: ProcessToken,
+    own: Option<&'static OwnProcess>,
+}
+
+impl Origin {
+    /// This process.
+    pub(crate) fn here() -> Self {
+        Self { token: own_token(), own: own_process() }
+    }
+
+    /// Whether the caller runs in it.
+    #[inline]
+    pub(crate) fn is_here(&self) -> bool {
+        match self.own {
+            // A child's word is 0 until its token is drawn, and no token is 0.
+            Some(own) => own.token.load(Relaxed) == self.token.0,
+            None => own_token() == self.token,
+        }
+    }
+}
+
 /// What is known of this process. The kernel empties it in a child made by `fork` (MADV_WIPEONFORK, `madvise(2)`).
+#[derive(Debug)]
 #[repr(C)]
 struct OwnProcess {
     /// A random number; 0: not drawn yet.
@@ -87,11 +112,13 @@ mod tests {
     #[test]
     fn a_forked_child_has_its_own_id() {
         assert_eq!(own_pid(), std::process::id());
-        let token = own_token();
+        let (token, origin) = (own_token(), Origin::here());
+        assert!(origin.is_here());
         // SAFETY: the child calls `getpid`, `getrandom` and `_exit` only, besides the function under test, which allocates nothing.
         let child = unsafe { libc::fork() };
         if child == 0 {
-            let is_own = own_pid() == std::process::id() && own_token() != token && own_token() == own_token();
+            let is_told = !origin.is_here() && own_token() != token && !origin.is_here();
+            let is_own = is_told && own_pid() == std::process::id() && own_token() == own_token();
             // SAFETY: ends the child, and nothing else.
             unsafe { libc::_exit(if is_own { 0 } else { 1 }) };
         }

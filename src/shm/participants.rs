@@ -13,7 +13,7 @@ use crate::prim::{AtomicU64, fence};
 use crate::shm::error::ShmError;
 use crate::shm::layout::{PARTICIPANTS_OFFSET, Participant, ParticipantSlots};
 use crate::shm::locks;
-use crate::shm::own_process::{ProcessToken, own_pid, own_token};
+use crate::shm::own_process::{Origin, own_pid};
 use crate::shm::process::{UNKNOWN_NAMESPACE, is_proven_dead, namespace, own_start_time};
 use crate::shm::segment::Segment;
 use crate::shm::window::Shared;
@@ -41,7 +41,7 @@ pub(crate) struct ParticipantTable {
     /// Threads of one process share the descriptor that holds the locks, so they take turns here.
     turn: Arc<Mutex<()>>,
     /// Process that opened the descriptor. A child that has it by `fork` sees its parent's locks as its own.
-    owner: ProcessToken,
+    origin: Origin,
     pid: u32,
     /// Of that process, for good; asked once, since `/proc` may be out of its sight later.
     pid_namespace: u64,
@@ -78,7 +78,7 @@ impl ParticipantTable {
             shared,
             segment: Arc::clone(segment),
             turn: Arc::default(),
-            owner: own_token(),
+            origin: Origin::here(),
             pid: own_pid(),
             pid_namespace: namespace("pid"),
             start_time: own_start_time(),
@@ -206,7 +206,7 @@ impl ParticipantTable {
 
     /// Refuses a process that has the table only through `fork`.
     pub(crate) fn check_not_forked(&self) -> Result<(), ShmError> {
-        if self.owner == own_token() { Ok(()) } else { Err(ShmError::Forked { owner: self.pid }) }
+        if self.origin.is_here() { Ok(()) } else { Err(ShmError::Forked { owner: self.pid }) }
     }
 
     /// Slots in the table.
@@ -234,7 +234,7 @@ impl Membership {
     /// Whether this process has the membership only through `fork`: it must not sign its parent off.
     #[inline]
     pub(crate) fn is_inherited(&self) -> bool {
-        self.table.owner != own_token()
+        !self.table.origin.is_here()
     }
 }
 
