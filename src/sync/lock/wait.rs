@@ -19,7 +19,10 @@ pub(crate) const QUEUE_NS_MAX: u64 = 20_000_000;
 
 /// Polls before the first look at the clock.
 const BURST_POLLS: u32 = 32;
-/// Longest pause between two polls of who spins, in spin-loop hints.
+/// First pause before a poll of who spins, in spin-loop hints: an owner that gives the lock back and wants it again is then
+/// done with more than one use of it, which costs it less than to lose the line between each two.
+const PAUSES_MIN: u32 = 16;
+/// Longest pause between two polls of who spins.
 const PAUSES_MAX: u32 = 64;
 /// Polls between two looks at the clock, of which each is as long as [`PAUSES_MAX`] hints at most.
 const SPIN_POLLS: u32 = 16;
@@ -170,15 +173,19 @@ fn wakes_ns(waiter: &Waiter<'_>, began_ns: u64, queued_ns: u64, deadline_ns: Opt
 
 /// Tries `polls` times, at growing intervals.
 fn spin(waiter: &mut Waiter<'_>, polls: u32) -> Option<Taken> {
-    let mut pauses = 1;
+    // Who stands in the queue looks at a word of its own, and alone at the lock's when it is the head.
+    let is_queued = waiter.is_queued();
+    let mut pauses = if is_queued { 1 } else { PAUSES_MIN };
     for _ in 0..polls {
         for _ in 0..pauses {
             std::hint::spin_loop();
         }
-        // Who stands in the queue looks at a word of its own, and alone at the lock's when it is the head.
-        pauses = if waiter.is_queued() { 1 } else { (pauses * 2).min(PAUSES_MAX) };
-        if waiter.is_queued() && !waiter.is_head() {
-            continue;
+        if is_queued {
+            if !waiter.is_head() {
+                continue;
+            }
+        } else {
+            pauses = (pauses * 2).min(PAUSES_MAX);
         }
         if let Some(taken) = waiter.try_take() {
             return Some(taken);
