@@ -37,11 +37,15 @@ pub use shm::ShmError;
 #[cfg(not(loom))]
 pub use shm::inventory::{Entry, EntryState, Host};
 #[cfg(not(loom))]
-pub use sync::lock::error::{LockError, TryLockError};
+pub use sync::lock::error::{LockError, OwnerDied, TryLockError};
+#[cfg(not(loom))]
+pub use sync::lock::guarded::LockWaits;
 #[cfg(not(loom))]
 pub use sync::lock::strategy::LockStrategy;
 #[cfg(not(loom))]
-pub use sync::mutex::{LockWaits, MutexGuard, OwnerDied, ShmMutex};
+pub use sync::mutex::{MutexGuard, ShmMutex};
+#[cfg(not(loom))]
+pub use sync::rwlock::{RwLockReadGuard, RwLockWriteGuard, ShmRwLock};
 #[cfg(not(loom))]
 pub use sync::semaphore::{AcquireError, Permit, ShmSemaphore, TryAcquireError};
 #[cfg(not(loom))]

@@ -35,6 +35,7 @@ pub const STEPS: &[&str] = &[
     // Locks.
     "lock.taken", "lock.left_queue", "lock.placed", "lock.queued", "lock.announced", "lock.slept", "lock.inherited",
     "lock.gave_up", "unlock.freed", "unlock.chosen", "unlock.woken", "strategy.stored", "strategy.woken",
+    "read.counted", "read.left", "read.cleared", "read.woken", "write.closed", "write.announced", "write.drained",
     "permit.taken", "permit.freed", "permit.notified",
     // The controller.
     "decision.made", "decision.applied", "decision.entered",

@@ -70,10 +70,12 @@ pub(crate) enum Kind {
     Tokens = 4,
     Flag = 5,
     Condition = 6,
+    RwLock = 7,
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [Self::Channel, Self::Mutex, Self::Semaphore, Self::Tokens, Self::Flag, Self::Condition];
+    const ALL: [Self; 7] =
+        [Self::Channel, Self::Mutex, Self::Semaphore, Self::Tokens, Self::Flag, Self::Condition, Self::RwLock];
 
     /// The kind that a header's word says.
     pub(crate) fn from_word(word: u32) -> Option<Self> {
@@ -88,6 +90,7 @@ impl Kind {
             Self::Tokens => "tokens",
             Self::Flag => "flag",
             Self::Condition => "condition",
+            Self::RwLock => "rwlock",
         }
     }
 }

@@ -19,6 +19,8 @@ pub(crate) mod owed;
 #[cfg(not(loom))]
 pub(crate) mod reactor;
 #[cfg(not(loom))]
+pub(crate) mod rwlock;
+#[cfg(not(loom))]
 pub(crate) mod semaphore;
 #[cfg(not(loom))]
 pub(crate) mod support;

@@ -8,25 +8,12 @@ use std::time::Duration;
 
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
-use crate::prim::AtomicU64;
-use crate::prim::Ordering::Relaxed;
 use crate::shm::ShmError;
-use crate::shm::layout::{Kind, UPPER_OFFSET, abi_hash};
-use crate::shm::object::Object;
-use crate::shm::window::{Shared, Window};
 use crate::sync::clock::deadline;
-use crate::sync::lock::error::{LockError, TryLockError};
-use crate::sync::lock::raw::Taken;
+use crate::sync::lock::error::{LockError, OwnerDied, TryLockError};
+use crate::sync::lock::guarded::{Guarded, Held, LockWaits};
 use crate::sync::lock::strategy::LockStrategy;
-use crate::sync::lock::wait::{Deaths, WaitCost};
-use crate::sync::lock::words::{LockWords, NODES};
-use crate::sync::wait::{PeerCheck, know_this_machine};
-
-const VALUE_OFFSET: usize = UPPER_OFFSET + size_of::<LockWords>();
-const VALUE_ALIGN_MAX: usize = 128;
-const ABI_HASH: u64 = abi_hash(&[UPPER_OFFSET, VALUE_OFFSET, NODES]);
-
-const _: () = assert!(VALUE_OFFSET.is_multiple_of(VALUE_ALIGN_MAX));
+use crate::sync::lock::words::LockWords;
 
 /// A mutual exclusion lock that processes share by name, and the value that it guards.
 ///
@@ -68,7 +55,7 @@ const _: () = assert!(VALUE_OFFSET.is_multiple_of(VALUE_ALIGN_MAX));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct ShmMutex<T> {
-    shared: Arc<Mapping>,
+    shared: Arc<Guarded<LockWords>>,
     guards: PhantomData<T>,
 }
 
@@ -77,35 +64,13 @@ unsafe impl<T: Send> Send for ShmMutex<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for ShmMutex<T> {}
 
-#[derive(Debug)]
-struct Mapping {
-    object: Object,
-    lock: Shared<LockWords>,
-    value: Window,
-    /// The bits of the lock's word that say that it is held from here.
-    owner: u64,
-    /// Whether the owner lives.
-    check: PeerCheck,
-}
-
-/// Bytes of a value, which a mutex can hold: checked when the program is built.
-const fn value_bytes<T>() -> u32 {
-    assert!(align_of::<T>() <= VALUE_ALIGN_MAX, "a value that needs a larger alignment than 128 bytes");
-    assert!(size_of::<T>() <= u32::MAX as usize, "a value of 4 GiB or more");
-    size_of::<T>() as u32
-}
-
-fn too_short(len: usize) -> ShmError {
-    ShmError::Corrupt { what: "segment length", value: len as u64, limit: u64::MAX }
-}
-
 impl<T: FromBytes + IntoBytes + KnownLayout> ShmMutex<T> {
     /// Creates the mutex under `name`, in this user's host directory.
     ///
     /// # Errors
     /// [`ShmError::NameInUse`] and [`ShmError::BadName`]; and where memory cannot be had.
     pub fn create(name: &str, value: T) -> Result<Self, ShmError> {
-        Self::create_object(Some(name), value)
+        Ok(Self::of(Guarded::create(Some(name), value)?))
     }
 
     /// Creates a mutex that has no name: other threads reach it through clones of the handle.
@@ -113,19 +78,7 @@ impl<T: FromBytes + IntoBytes + KnownLayout> ShmMutex<T> {
     /// # Errors
     /// Memory cannot be had.
     pub fn create_anonymous(value: T) -> Result<Self, ShmError> {
-        Self::create_object(None, value)
-    }
-
-    fn create_object(name: Option<&str>, value: T) -> Result<Self, ShmError> {
-        let kind = (Kind::Mutex, const { value_bytes::<T>() }, ABI_HASH);
-        let mut value = value;
-        let object = Object::create(name, kind, VALUE_OFFSET - UPPER_OFFSET + size_of::<T>(), |segment| {
-            let place = Window::at(segment, VALUE_OFFSET, size_of::<T>()).ok_or_else(|| too_short(segment.len()))?;
-            // SAFETY: the segment has no name yet, so nobody else has it.
-            unsafe { place.bytes_mut(0, size_of::<T>()) }.copy_from_slice(value.as_mut_bytes());
-            Ok(())
-        })?;
-        Self::of(object)
+        Ok(Self::of(Guarded::create(None, value)?))
     }
 
     /// Opens the mutex that a living process of this user holds under `name`.
@@ -136,21 +89,11 @@ impl<T: FromBytes + IntoBytes + KnownLayout> ShmMutex<T> {
     /// [`ShmError::NotFound`], [`ShmError::WrongKind`], [`ShmError::WrongSize`], or an error that says why what was found is
     /// not trusted.
     pub fn open(name: &str) -> Result<Self, ShmError> {
-        let (object, found) = Object::open(name, (Kind::Mutex, ABI_HASH))?;
-        let expected = const { value_bytes::<T>() };
-        if found != expected {
-            return Err(ShmError::WrongSize { name: name.into(), found, expected });
-        }
-        Self::of(object)
+        Ok(Self::of(Guarded::open::<T>(name)?))
     }
 
-    fn of(object: Object) -> Result<Self, ShmError> {
-        know_this_machine();
-        let value =
-            Window::at(&object.segment, VALUE_OFFSET, size_of::<T>()).ok_or_else(|| too_short(object.segment.len()))?;
-        let mapping =
-            Mapping { lock: object.words()?, value, owner: object.seat(), check: PeerCheck::default(), object };
-        Ok(Self { shared: Arc::new(mapping), guards: PhantomData })
+    fn of(shared: Guarded<LockWords>) -> Self {
+        Self { shared: Arc::new(shared), guards: PhantomData }
     }
 }
 
@@ -160,112 +103,49 @@ impl<T> ShmMutex<T> {
     /// # Errors
     /// All but [`LockError::Stalled`].
     #[inline]
-    pub fn lock(&self) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
-        self.lock_until(None)
+    pub fn lock(&self) -> Result<MutexGuard<'_, T>, LockError<MutexGuard<'_, T>>> {
+        self.guard(self.shared.lock_until(None)?)
     }
 
     /// Locks the mutex, waiting for it at most `timeout`.
     ///
     /// # Errors
     /// [`LockError::Stalled`] when the time is over.
-    pub fn lock_timeout(&self, timeout: Duration) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
-        self.lock_until(Some(deadline(timeout)))
-    }
-
-    #[inline]
-    fn lock_until(&self, deadline_ns: Option<u64>) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
-        self.check_not_forked()?;
-        if self.shared.lock.try_take_free(self.shared.owner) {
-            return Ok(self.guard());
-        }
-        self.wait(deadline_ns)
-    }
-
-    #[cold]
-    fn wait(&self, deadline_ns: Option<u64>) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
-        let Mapping { object, lock, owner, check, .. } = &*self.shared;
-        let deaths = Deaths { check, sweep: |seat| object.sweep_seat(seat) };
-        let waited = lock.wait(*owner, deadline_ns, deaths).ok_or(LockError::Stalled)?;
-        if let Some(cost) = waited.cost {
-            self.book(cost);
-        }
-        self.taken(waited.taken)
+    pub fn lock_timeout(&self, timeout: Duration) -> Result<MutexGuard<'_, T>, LockError<MutexGuard<'_, T>>> {
+        self.guard(self.shared.lock_until(Some(deadline(timeout)))?)
     }
 
     /// Locks the mutex if nobody holds it, also past those who wait for it.
     ///
     /// # Errors
     /// [`TryLockError::WouldBlock`] if somebody does; else as [`ShmMutex::lock`].
-    pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, TryLockError<'_, T>> {
-        self.check_not_forked()?;
-        let Mapping { object, lock, owner, check, .. } = &*self.shared;
-        let deaths = Deaths { check, sweep: |seat| object.sweep_seat(seat) };
-        let taken = lock.try_take(*owner, deaths).ok_or(TryLockError::WouldBlock)?;
-        Ok(self.taken(taken)?)
+    pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, TryLockError<MutexGuard<'_, T>>> {
+        Ok(self.guard(self.shared.try_lock()?)?)
     }
 
     #[inline]
-    fn check_not_forked(&self) -> Result<(), LockError<'_, T>> {
-        self.shared.object.check_not_forked().map_err(|owner| LockError::Forked { owner })
-    }
-
-    /// Books a wait, as the owner.
-    fn book(&self, cost: WaitCost) {
-        let add = |word: &AtomicU64, amount| word.store(word.load(Relaxed).wrapping_add(amount), Relaxed);
-        let lock = &self.shared.lock;
-        add(&lock.waits, 1);
-        add(&lock.wait_ns, cost.wait_ns);
-        add(&lock.parks, cost.parks);
-    }
-
-    fn taken(&self, taken: Taken) -> Result<MutexGuard<'_, T>, LockError<'_, T>> {
-        let guard = self.guard();
-        if !taken.is_inconsistent {
-            return Ok(guard);
+    fn guard(&self, held: Held) -> Result<MutexGuard<'_, T>, LockError<MutexGuard<'_, T>>> {
+        let guard = MutexGuard { mutex: self, not_send: PhantomData };
+        match held {
+            Held::Whole => Ok(guard),
+            Held::OwnerDied { pid } => Err(LockError::OwnerDied(OwnerDied { guard, pid })),
         }
-        let lock = &self.shared.lock;
-        if let Some(pid) = taken.from_dead {
-            lock.died.store(pid.into(), Relaxed);
-        }
-        let pid = Some(lock.died.load(Relaxed) as u32).filter(|&pid| pid != 0);
-        Err(LockError::OwnerDied(OwnerDied { guard, pid }))
-    }
-
-    #[inline]
-    fn guard(&self) -> MutexGuard<'_, T> {
-        MutexGuard { mutex: self, not_send: PhantomData }
     }
 
     /// How threads wait for this mutex now.
     pub fn strategy(&self) -> LockStrategy {
-        self.shared.lock.strategy()
+        self.shared.strategy()
     }
 
     /// Changes how threads wait for this mutex, in every process, also those that wait right now.
     pub fn set_strategy(&self, strategy: LockStrategy) {
-        self.shared.lock.set_strategy(strategy);
+        self.shared.set_strategy(strategy);
     }
 
     /// What waits for this mutex have cost so far, in all processes.
     pub fn waits(&self) -> LockWaits {
-        let lock = &self.shared.lock;
-        LockWaits {
-            waits: lock.waits.load(Relaxed),
-            wait_ns: lock.wait_ns.load(Relaxed),
-            parks: lock.parks.load(Relaxed),
-        }
+        self.shared.waits()
     }
-}
-
-/// What waits for a lock have cost, from its creation on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LockWaits {
-    /// Times that the lock was had only after a wait: another held it, or was before in the queue.
-    pub waits: u64,
-    /// Nanoseconds of these waits, but for those of less than a microsecond or so.
-    pub wait_ns: u64,
-    /// Sleeps in these waits.
-    pub parks: u64,
 }
 
 impl<T> Clone for ShmMutex<T> {
@@ -276,7 +156,7 @@ impl<T> Clone for ShmMutex<T> {
 
 impl<T> fmt::Debug for ShmMutex<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_locked = self.shared.lock.owner() != 0;
+        let is_locked = self.shared.lock_words().owner() != 0;
         f.debug_struct("ShmMutex").field("is_locked", &is_locked).field("strategy", &self.strategy()).finish()
     }
 }
@@ -301,7 +181,7 @@ impl<T> Deref for MutexGuard<'_, T> {
         //   multiple of the largest alignment, and mappings begin with a page), for as long as the mutex lives;
         // - any bytes are a `T`: no other type can be asked for (`ShmMutex::create` and `open`);
         // - the lock is held, so nobody who keeps the protocol has the value meanwhile.
-        unsafe { &*self.mutex.shared.value.base().cast::<T>() }
+        unsafe { &*self.mutex.shared.value().cast::<T>() }
     }
 }
 
@@ -309,18 +189,14 @@ impl<T> DerefMut for MutexGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as in `deref`, and `&mut self` keeps this process's other references away.
-        unsafe { &mut *self.mutex.shared.value.base().cast::<T>() }
+        unsafe { &mut *self.mutex.shared.value().cast::<T>() }
     }
 }
 
 impl<T> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        let Mapping { object, lock, owner, .. } = &*self.mutex.shared;
-        // A child that has the guard by `fork` must not give back what its parent holds.
-        if object.check_not_forked().is_ok() {
-            lock.give_back(*owner);
-        }
+        self.mutex.shared.unlock();
     }
 }
 
@@ -330,43 +206,10 @@ impl<T: fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
     }
 }
 
-/// A value that a process held when it died, locked: to be made whole, if it can be.
-///
-/// Dropped as it is, it leaves the value as it was found, and the next to lock finds the same.
-#[must_use]
-pub struct OwnerDied<'a, T> {
-    guard: MutexGuard<'a, T>,
-    pid: Option<u32>,
-}
-
-impl<'a, T> OwnerDied<'a, T> {
-    /// The process that died last with the lock in hand, if it is known.
-    pub fn pid(&self) -> Option<u32> {
-        self.pid
-    }
-
+impl<'a, T> OwnerDied<MutexGuard<'a, T>> {
     /// Says that the value is whole.
     pub fn mark_consistent(self) -> MutexGuard<'a, T> {
-        self.guard.mutex.shared.lock.mark_consistent();
+        self.guard.mutex.shared.lock_words().mark_consistent();
         self.guard
-    }
-}
-
-impl<T> Deref for OwnerDied<'_, T> {
-    type Target = T;
-    fn deref(&self) -> &T {
-        &self.guard
-    }
-}
-
-impl<T> DerefMut for OwnerDied<'_, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        &mut self.guard
-    }
-}
-
-impl<T> fmt::Debug for OwnerDied<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OwnerDied").field("pid", &self.pid).finish_non_exhaustive()
     }
 }

@@ -142,6 +142,7 @@ pub(crate) fn run(role: &str) {
         "control" => crate::controlling::control(&object),
         "lock" => crate::locking::lock(&object),
         "tear" => crate::locking::tear(&object),
+        "read_and_write" => crate::reading::run(&object),
         "acquire" => crate::locking::acquire(&object),
         other => panic!("unknown role {other}"),
     }

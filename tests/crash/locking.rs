@@ -10,7 +10,7 @@ use tidegate::{LockError, LockStrategy, MutexGuard, ShmMutex, ShmSemaphore, Wait
 use crate::child::{Fate, PATIENCE, Process, say};
 use crate::matrix::Outcome;
 
-const STRATEGIES: [LockStrategy; 4] =
+pub(crate) const STRATEGIES: [LockStrategy; 4] =
     [LockStrategy::Spin, LockStrategy::Queue, LockStrategy::SpinPark { budget_ns: 1_000 }, LockStrategy::Park];
 /// Times that the child takes the lock in each strategy.
 const LOCKS: u64 = 12;
@@ -92,7 +92,7 @@ pub(crate) fn acquire(name: &str) {
 }
 
 /// Contends in threads of the referee until told to stop.
-fn contend(
+pub(crate) fn contend(
     threads: usize,
     stop: &Arc<AtomicBool>,
     once: impl Fn() -> Result<(), String> + Send + Clone + 'static,
@@ -109,7 +109,7 @@ fn contend(
     (0..threads).map(contender).collect()
 }
 
-fn join(contenders: Vec<thread::JoinHandle<Result<(), String>>>) -> Result<(), String> {
+pub(crate) fn join(contenders: Vec<thread::JoinHandle<Result<(), String>>>) -> Result<(), String> {
     contenders.into_iter().try_for_each(|contender| contender.join().map_err(|_| "a contender panicked")?)
 }
 

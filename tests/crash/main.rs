@@ -20,6 +20,7 @@ mod locking;
 #[cfg(failpoints)]
 mod matrix;
 #[cfg(failpoints)]
+mod reading;
 mod receiving;
 #[cfg(failpoints)]
 mod sending;

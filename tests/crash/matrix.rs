@@ -8,7 +8,7 @@ use tidegate::{Receivers, STEPS};
 
 use crate::child::{End, Fate, counted};
 use crate::kind::Kind;
-use crate::{controlling, locking, receiving, sending};
+use crate::{controlling, locking, reading, receiving, sending};
 
 /// Times that a step is come to before the death: the first, and one in the middle of things.
 const COUNTS: [u32; 2] = [1, 3];
@@ -70,6 +70,7 @@ fn scenarios() -> Vec<Scenario> {
     add("controller", "controller".into(), Box::new(judge));
     add("locker", "locker".into(), Box::new(locking::judge_mutex));
     add("locker", "locker-torn".into(), Box::new(locking::judge_torn));
+    add("reader and writer", "reader-and-writer".into(), Box::new(reading::judge));
     add("permit holder", "permit-holder".into(), Box::new(locking::judge_semaphore));
     all
 }

@@ -25,6 +25,7 @@ mod leaving_the_queue;
 mod locking;
 mod per_process;
 mod presence;
+mod reading;
 mod taking;
 mod tokens;
 

@@ -23,7 +23,7 @@ pub(crate) fn run(role: &str, name: &str) {
         "lock_again_and_again" => lock_again_and_again(name),
         "lock_in_a_fork" => lock_in_a_fork(name),
         "hold_permits" => hold_permits(name),
-        other => panic!("unknown role {other}"),
+        other => crate::reading::run(other, name),
     }
 }
 

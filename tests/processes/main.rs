@@ -10,6 +10,7 @@ mod guarded;
 mod locking;
 mod message;
 mod ordering;
+mod reading;
 mod resize;
 mod sharing;
 mod soak;
@@ -83,6 +84,14 @@ fn main() {
             trial("sixty_four_waiters_find_a_dead_owner_at_once", crowd::sixty_four_waiters_find_a_dead_owner_at_once),
             trial("who_only_receives_cannot_write_to_messages", guarded::who_only_receives_cannot_write_to_messages),
             trial("who_only_receives_hears_of_deaths", guarded::who_only_receives_hears_of_deaths),
+            trial("a_killed_reader_holds_no_writer_up", reading::a_killed_reader_holds_no_writer_up),
+            trial(
+                "a_killed_writers_lock_comes_with_what_it_left",
+                reading::a_killed_writers_lock_comes_with_what_it_left,
+            ),
+            trial("a_stopped_reader_keeps_writers_out", reading::a_stopped_reader_keeps_writers_out),
+            trial("a_forked_child_takes_no_reader_away", reading::a_forked_child_takes_no_reader_away),
+            trial("killed_readers_and_writers_hold_nobody_up", reading::killed_readers_and_writers_hold_nobody_up),
             trial("permits_of_the_killed_come_back", locking::permits_of_the_killed_come_back),
         ],
     );

@@ -5,11 +5,16 @@
 
 pub(crate) mod queue;
 pub(crate) mod raw;
+pub(crate) mod readers;
 pub(crate) mod word;
 pub(crate) mod words;
 
 #[cfg(not(loom))]
+pub(crate) mod draining;
+#[cfg(not(loom))]
 pub(crate) mod error;
+#[cfg(not(loom))]
+pub(crate) mod guarded;
 #[cfg(not(loom))]
 pub(crate) mod strategy;
 #[cfg(not(loom))]

@@ -61,6 +61,15 @@ impl LockStrategy {
         }
     }
 
+    /// Whether who has waited that long sleeps.
+    pub(super) fn sleeps_after(self, waited_ns: u64) -> bool {
+        match self {
+            Self::Spin | Self::Queue => false,
+            Self::SpinPark { budget_ns } => waited_ns >= u64::from(budget_ns),
+            Self::Park => true,
+        }
+    }
+
     pub(super) fn on_this_machine(self) -> Self {
         if cpus() == 1 { Self::Park } else { self }
     }

@@ -54,14 +54,20 @@ pub(crate) struct Deaths<'a, F> {
 }
 
 impl<F: FnMut(u64) -> Option<u32>> Deaths<'_, F> {
-    /// D1, if the owner is dead and it is time to ask.
-    fn inherit_when_due(&mut self, waiter: &mut Waiter<'_>, now: u64) -> Option<Taken> {
+    /// The process of who is in the seat `seat()`, as [`Deaths::sweep`] says it, if that one is dead and it is time to ask.
+    pub(super) fn dead_when_due(&mut self, now: u64, seat: impl FnOnce() -> u64) -> Option<(u64, u32)> {
         if !self.check.is_due(now) {
             return None;
         }
-        let owner = waiter.owner_now();
-        let pid = if owner == 0 { None } else { (self.sweep)(owner) };
-        waiter.take_from_dead(owner, pid?)
+        let seat = seat();
+        let pid = if seat == 0 { None } else { (self.sweep)(seat) };
+        Some((seat, pid?))
+    }
+
+    /// D1, if the owner is dead and it is time to ask.
+    fn inherit_when_due(&mut self, waiter: &mut Waiter<'_>, now: u64) -> Option<Taken> {
+        let (owner, pid) = self.dead_when_due(now, || waiter.owner_now())?;
+        waiter.take_from_dead(owner, pid)
     }
 }
 
@@ -139,28 +145,26 @@ impl LockWords {
             } else if now - queued_ns >= QUEUE_NS_MAX {
                 waiter.stop_queueing();
             }
-            let sleeps = match strategy {
-                LockStrategy::Spin | LockStrategy::Queue => false,
-                LockStrategy::SpinPark { budget_ns } => waited_ns >= u64::from(budget_ns),
-                LockStrategy::Park => true,
-            };
-            if sleeps {
+            if strategy.sleeps_after(waited_ns) {
                 parks += 1;
                 let wakes_ns = wakes_ns(&waiter, began_ns, queued_ns, deadline_ns, now);
                 let _look_again = waiter.sleep(Duration::from_nanos(wakes_ns));
                 continue;
             }
-            let polls = if waited_ns >= YIELD_AFTER_NS {
-                std::thread::yield_now();
-                POLLS_BETWEEN_YIELDS
-            } else {
-                SPIN_POLLS
-            };
-            if let Some(taken) = spin(&mut waiter, polls) {
+            if let Some(taken) = spin(&mut waiter, polls_after(waited_ns)) {
                 return waited(taken, parks);
             }
         }
     }
+}
+
+/// Polls before the next look at the clock, of who has waited that long; the CPU was another's before, if that is due.
+pub(super) fn polls_after(waited_ns: u64) -> u32 {
+    if waited_ns < YIELD_AFTER_NS {
+        return SPIN_POLLS;
+    }
+    std::thread::yield_now();
+    POLLS_BETWEEN_YIELDS
 }
 
 /// How long a sleep may be: until there is something to do that no wake is for.

@@ -1,0 +1,329 @@
+//! A reader-writer lock over a value in shared memory.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Duration;
+
+use zerocopy::{FromBytes, IntoBytes, KnownLayout};
+
+use crate::shm::ShmError;
+use crate::sync::clock::deadline;
+use crate::sync::lock::error::{LockError, OwnerDied, TryLockError};
+use crate::sync::lock::guarded::{Guarded, Held, LockWaits};
+use crate::sync::lock::readers::ReadersWriterWords;
+use crate::sync::lock::strategy::LockStrategy;
+
+/// A lock that processes share by name, and the value that it guards, which many may read at once, or one may write.
+///
+/// It is [`ShmMutex`](crate::ShmMutex) with readers beside it: it lives as long, its handles are cheap to clone in the same way,
+/// and its value is plain old data of which the same is true. A reader costs more than to lock a mutex that nobody else wants,
+/// and a writer looks at 256 words, one for each participant that there could be: this lock is for values that are read for
+/// longer than that takes (a microsecond and more), by several at once. `cargo xtask bench rwlock` shows from where on.
+///
+/// - **Death.** A reader that dies leaves the value whole and holds up nobody: a writer that waits for it learns of its death. A
+///   writer that dies leaves [`LockError::OwnerDied`] to whoever comes next, to read or to write, who then alone has the lock,
+///   and so on until one says that the value is whole ([`OwnerDied::mark_consistent`]). Who dies within [`ShmRwLock::read`],
+///   after it had to wait for a writer, may leave the same.
+/// - **Waiting.** As for the mutex, by a [`LockStrategy`].
+/// - **Fairness.** Readers come in while nobody has or is about to have the lock to write. A writer that has it waits only for
+///   those who read already; who comes to read then stands in line with the writers, by the mutex's rules.
+/// - **Relocking.** Who reads and writes, or writes and reads, on one thread waits for itself. So may who reads twice.
+///
+/// ```
+/// use tidegate::ShmRwLock;
+///
+/// let name = format!("limits-{}", std::process::id());
+/// let here = ShmRwLock::create(&name, [10u32, 20])?;
+/// let there = ShmRwLock::<[u32; 2]>::open(&name)?; // in another process
+/// {
+///     let (first, second) = (here.read().map_err(|e| e.to_string())?, there.read().map_err(|e| e.to_string())?);
+///     assert_eq!(*first, *second);
+///     assert!(here.try_write().is_err());
+/// }
+/// there.write().map_err(|e| e.to_string())?[0] = 30;
+/// assert_eq!(*here.read().map_err(|e| e.to_string())?, [30, 20]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct ShmRwLock<T> {
+    shared: Arc<Guarded<ReadersWriterWords>>,
+    guards: PhantomData<T>,
+}
+
+// SAFETY: a handle gives out the value to one thread at a time to write, whichever that is, as `std::sync::RwLock` does.
+unsafe impl<T: Send> Send for ShmRwLock<T> {}
+// SAFETY: as above; several threads read it at once, for which it is `Sync`.
+unsafe impl<T: Send + Sync> Sync for ShmRwLock<T> {}
+
+/// What reading yields: if an owner has died, the lock is held to write, so that the value can be made whole.
+type Read<'a, T> = Result<RwLockReadGuard<'a, T>, LockError<RwLockWriteGuard<'a, T>>>;
+type Written<'a, T> = Result<RwLockWriteGuard<'a, T>, LockError<RwLockWriteGuard<'a, T>>>;
+
+impl<T: FromBytes + IntoBytes + KnownLayout> ShmRwLock<T> {
+    /// Creates the lock under `name`, in this user's host directory.
+    ///
+    /// # Errors
+    /// [`ShmError::NameInUse`] and [`ShmError::BadName`]; and where memory cannot be had.
+    pub fn create(name: &str, value: T) -> Result<Self, ShmError> {
+        Ok(Self::of(Guarded::create(Some(name), value)?))
+    }
+
+    /// Creates a lock that has no name: other threads reach it through clones of the handle.
+    ///
+    /// # Errors
+    /// Memory cannot be had.
+    pub fn create_anonymous(value: T) -> Result<Self, ShmError> {
+        Ok(Self::of(Guarded::create(None, value)?))
+    }
+
+    /// Opens the lock that a living process of this user holds under `name`, whose value is a `T` also by its layout.
+    ///
+    /// # Errors
+    /// [`ShmError::NotFound`], [`ShmError::WrongKind`], [`ShmError::WrongSize`], or an error that says why what was found is
+    /// not trusted.
+    pub fn open(name: &str) -> Result<Self, ShmError> {
+        Ok(Self::of(Guarded::open::<T>(name)?))
+    }
+
+    fn of(shared: Guarded<ReadersWriterWords>) -> Self {
+        Self { shared: Arc::new(shared), guards: PhantomData }
+    }
+}
+
+impl<T> ShmRwLock<T> {
+    /// Locks to read, waiting for writers as long as it takes.
+    ///
+    /// # Errors
+    /// All but [`LockError::Stalled`].
+    ///
+    /// # Panics
+    /// 2^30 guards of this handle are held.
+    #[inline]
+    pub fn read(&self) -> Result<RwLockReadGuard<'_, T>, LockError<RwLockWriteGuard<'_, T>>> {
+        self.read_until(None)
+    }
+
+    /// Locks to read, waiting for writers at most `timeout`.
+    ///
+    /// # Errors
+    /// [`LockError::Stalled`] when the time is over.
+    ///
+    /// # Panics
+    /// As [`ShmRwLock::read`].
+    pub fn read_timeout(
+        &self,
+        timeout: Duration,
+    ) -> Result<RwLockReadGuard<'_, T>, LockError<RwLockWriteGuard<'_, T>>> {
+        self.read_until(Some(deadline(timeout)))
+    }
+
+    #[inline]
+    fn read_until(&self, deadline_ns: Option<u64>) -> Read<'_, T> {
+        self.shared.check_not_forked()?;
+        if self.shared.readers().try_enter(self.shared.lock_words()) {
+            return Ok(self.reading());
+        }
+        let held = self.shared.wait(deadline_ns)?;
+        self.read_on(held, deadline_ns)
+    }
+
+    /// Locks to read if nobody has the lock to write, also past those who wait for it.
+    ///
+    /// # Errors
+    /// [`TryLockError::WouldBlock`] if somebody does; else as [`ShmRwLock::read`].
+    ///
+    /// # Panics
+    /// As [`ShmRwLock::read`].
+    pub fn try_read(&self) -> Result<RwLockReadGuard<'_, T>, TryLockError<RwLockWriteGuard<'_, T>>> {
+        self.shared.check_not_forked()?;
+        if self.shared.readers().try_enter(self.shared.lock_words()) {
+            return Ok(self.reading());
+        }
+        let held = self.shared.try_lock()?;
+        Ok(self.read_on(held, Some(0))?)
+    }
+
+    /// From the whole lock to a reader's.
+    fn read_on(&self, held: Held, deadline_ns: Option<u64>) -> Read<'_, T> {
+        match held {
+            Held::Whole => Ok(self.writing().downgrade()),
+            Held::OwnerDied { .. } => self.written(held, deadline_ns).map(RwLockWriteGuard::downgrade),
+        }
+    }
+
+    /// Locks to write, waiting for readers and other writers as long as it takes.
+    ///
+    /// # Errors
+    /// All but [`LockError::Stalled`].
+    #[inline]
+    pub fn write(&self) -> Result<RwLockWriteGuard<'_, T>, LockError<RwLockWriteGuard<'_, T>>> {
+        self.written(self.shared.lock_until(None)?, None)
+    }
+
+    /// Locks to write, waiting for readers and other writers at most `timeout`.
+    ///
+    /// # Errors
+    /// [`LockError::Stalled`] when the time is over.
+    pub fn write_timeout(
+        &self,
+        timeout: Duration,
+    ) -> Result<RwLockWriteGuard<'_, T>, LockError<RwLockWriteGuard<'_, T>>> {
+        let deadline_ns = Some(deadline(timeout));
+        self.written(self.shared.lock_until(deadline_ns)?, deadline_ns)
+    }
+
+    /// Locks to write if nobody reads or writes, also past those who wait for it.
+    ///
+    /// # Errors
+    /// [`TryLockError::WouldBlock`] if somebody does; else as [`ShmRwLock::write`].
+    pub fn try_write(&self) -> Result<RwLockWriteGuard<'_, T>, TryLockError<RwLockWriteGuard<'_, T>>> {
+        Ok(self.written(self.shared.try_lock()?, Some(0))?)
+    }
+
+    /// The lock is held as said, once nobody reads.
+    #[inline]
+    fn written(&self, held: Held, deadline_ns: Option<u64>) -> Written<'_, T> {
+        let guard = self.writing();
+        match held {
+            _ if !self.shared.drain(deadline_ns) => Err(LockError::Stalled),
+            Held::Whole => Ok(guard),
+            Held::OwnerDied { pid } => Err(LockError::OwnerDied(OwnerDied { guard, pid })),
+        }
+    }
+
+    fn reading(&self) -> RwLockReadGuard<'_, T> {
+        RwLockReadGuard { lock: self, not_send: PhantomData }
+    }
+
+    fn writing(&self) -> RwLockWriteGuard<'_, T> {
+        RwLockWriteGuard { lock: self, not_send: PhantomData }
+    }
+
+    /// How threads wait for this lock now.
+    pub fn strategy(&self) -> LockStrategy {
+        self.shared.strategy()
+    }
+
+    /// Changes how threads wait for this lock, in every process, also those that wait right now.
+    pub fn set_strategy(&self, strategy: LockStrategy) {
+        self.shared.set_strategy(strategy);
+    }
+
+    /// What waits for this lock have cost so far, in all processes: readers' for writers, and writers' for both.
+    pub fn waits(&self) -> LockWaits {
+        self.shared.waits()
+    }
+}
+
+impl<T> Clone for ShmRwLock<T> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), guards: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for ShmRwLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_write_locked = self.shared.lock_words().owner() != 0;
+        f.debug_struct("ShmRwLock")
+            .field("is_write_locked", &is_write_locked)
+            .field("strategy", &self.strategy())
+            .finish()
+    }
+}
+
+/// The value of a [`ShmRwLock`], for as long as it is read.
+#[must_use]
+pub struct RwLockReadGuard<'a, T> {
+    lock: &'a ShmRwLock<T>,
+    /// As for a mutex: who comes is who leaves.
+    not_send: PhantomData<*const ()>,
+}
+
+/// The value of a [`ShmRwLock`], for as long as it may be written.
+#[must_use]
+pub struct RwLockWriteGuard<'a, T> {
+    lock: &'a ShmRwLock<T>,
+    not_send: PhantomData<*const ()>,
+}
+
+// SAFETY: `&RwLockReadGuard` gives out only `&T`.
+unsafe impl<T: Sync> Sync for RwLockReadGuard<'_, T> {}
+// SAFETY: `&RwLockWriteGuard` gives out only `&T`.
+unsafe impl<T: Sync> Sync for RwLockWriteGuard<'_, T> {}
+
+impl<'a, T> RwLockWriteGuard<'a, T> {
+    /// Reads on, and lets others read: nobody has written in between.
+    ///
+    /// # Panics
+    /// As [`ShmRwLock::read`].
+    pub fn downgrade(self) -> RwLockReadGuard<'a, T> {
+        let lock = self.lock;
+        lock.shared.readers().count_one();
+        drop(self);
+        lock.reading()
+    }
+}
+
+impl<'a, T> OwnerDied<RwLockWriteGuard<'a, T>> {
+    /// Says that the value is whole.
+    pub fn mark_consistent(self) -> RwLockWriteGuard<'a, T> {
+        self.guard.lock.shared.lock_words().mark_consistent();
+        self.guard
+    }
+}
+
+impl<T> Deref for RwLockReadGuard<'_, T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: as for `MutexGuard`, but that others may read meanwhile.
+        unsafe { &*self.lock.shared.value().cast::<T>() }
+    }
+}
+
+impl<T> Deref for RwLockWriteGuard<'_, T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: as for `MutexGuard`.
+        unsafe { &*self.lock.shared.value().cast::<T>() }
+    }
+}
+
+impl<T> DerefMut for RwLockWriteGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as for `MutexGuard`: nobody reads, and nobody comes to read while the lock is held.
+        unsafe { &mut *self.lock.shared.value().cast::<T>() }
+    }
+}
+
+impl<T> Drop for RwLockReadGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        // A child that has the guard by `fork` must not take its parent's reader away.
+        if self.lock.shared.check_not_forked().is_ok() {
+            self.lock.shared.readers().leave();
+        }
+    }
+}
+
+impl<T> Drop for RwLockWriteGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.lock.shared.unlock();
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for RwLockReadGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RwLockReadGuard").field(&**self).finish()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for RwLockWriteGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RwLockWriteGuard").field(&**self).finish()
+    }
+}

@@ -1,0 +1,165 @@
+//! The readers of `src/sync/lock/readers.rs`: beside a writer, asleep, and dead.
+
+use std::time::Duration;
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+
+use crate::model;
+use crate::sync::lock::raw::Waiter;
+use crate::sync::lock::readers::ReadersWriterWords;
+
+struct Shared {
+    words: ReadersWriterWords,
+    value: UnsafeCell<u64>,
+}
+
+// SAFETY: the cell is what the lock is to guard: loom reports every pair of accesses that it does not order.
+unsafe impl Sync for Shared {}
+
+/// A lock, with participants in the seats 1 and 2.
+fn shared() -> Arc<Shared> {
+    let shared = Shared { words: ReadersWriterWords::default(), value: UnsafeCell::new(0) };
+    [1, 2].into_iter().for_each(|seat| shared.words.readers_of(seat).seat(seat));
+    Arc::new(shared)
+}
+
+fn lock(shared: &Shared, seat: u64) {
+    let mut waiter = Waiter::new(&shared.words.lock, seat);
+    while waiter.try_take().is_none() {
+        waiter.sleep(Duration::MAX);
+    }
+}
+
+/// Waits for the readers, asleep or not. A wake-up that is lost is a deadlock, which loom reports.
+fn drain(shared: &Shared, sleeps: bool) {
+    shared.words.close_to_readers();
+    for readers in shared.words.all_readers() {
+        while !readers.have_left() {
+            if sleeps {
+                readers.sleep(Duration::MAX);
+            } else {
+                thread::yield_now();
+            }
+        }
+    }
+}
+
+fn read(shared: &Shared) -> u64 {
+    // SAFETY: loom fails the model if this access is not ordered before or after each that writes.
+    shared.value.with(|value| unsafe { *value })
+}
+
+fn add(shared: &Shared) {
+    // SAFETY: as in `read`, of all accesses.
+    shared.value.with_mut(|value| unsafe { *value += 1 });
+}
+
+fn write(shared: &Shared, seat: u64, sleeps: bool) {
+    lock(shared, seat);
+    drain(shared, sleeps);
+    add(shared);
+    shared.words.lock.give_back(seat);
+}
+
+/// Enters at once if that is possible, else by way of the lock.
+fn enter(shared: &Shared, seat: u64) {
+    let readers = shared.words.readers_of(seat);
+    if !readers.try_enter(&shared.words.lock) {
+        lock(shared, seat);
+        readers.count_one();
+        shared.words.lock.give_back(seat);
+    }
+}
+
+fn read_once(shared: &Shared, seat: u64) -> u64 {
+    enter(shared, seat);
+    let value = read(shared);
+    shared.words.readers_of(seat).leave();
+    value
+}
+
+fn spawn<T: 'static>(shared: &Arc<Shared>, run: impl FnOnce(&Shared) -> T + 'static) -> thread::JoinHandle<T> {
+    let shared = Arc::clone(shared);
+    thread::spawn(move || run(&shared))
+}
+
+#[test]
+fn nobody_reads_while_another_writes() {
+    model(3, || {
+        let shared = shared();
+        let reader = spawn(&shared, |shared| read_once(shared, 1));
+        write(&shared, 2, false);
+        assert!(reader.join().unwrap() <= 1);
+        assert_eq!(read_once(&shared, 2), 1);
+    });
+}
+
+#[test]
+fn a_writer_that_sleeps_is_woken_by_the_last_reader() {
+    model(3, || {
+        let shared = shared();
+        // Two threads of one participant: only the last of them wakes.
+        let readers = [(); 2].map(|()| spawn(&shared, |shared| read_once(shared, 1)));
+        write(&shared, 2, true);
+        readers.into_iter().for_each(|reader| assert!(reader.join().unwrap() <= 1));
+    });
+}
+
+#[test]
+fn who_read_by_way_of_the_lock_is_counted() {
+    model(3, || {
+        let shared = shared();
+        lock(&shared, 2);
+        let reader = spawn(&shared, |shared| read_once(shared, 1));
+        drain(&shared, true);
+        add(&shared);
+        shared.words.lock.give_back(2);
+        write(&shared, 2, true);
+        assert!((1..=2).contains(&reader.join().unwrap()), "before the first it had no chance");
+    });
+}
+
+#[test]
+fn a_dead_reader_holds_no_writer_up() {
+    model(3, || {
+        let shared = shared();
+        shared.words.readers_of(1).count_one();
+        // Two that both know of the death; the second writes after the first, or the first after it.
+        let other = spawn(&shared, |shared| {
+            shared.words.readers_of(1).forget(1);
+            write(shared, 1, true);
+        });
+        lock(&shared, 2);
+        shared.words.close_to_readers();
+        shared.words.readers_of(1).forget(1);
+        drain(&shared, true);
+        add(&shared);
+        shared.words.lock.give_back(2);
+        other.join().unwrap();
+        assert_eq!(read_once(&shared, 2), 2);
+    });
+}
+
+#[test]
+fn who_comes_to_the_place_of_the_dead_is_not_taken_for_it() {
+    /// The next participant in the place of seat 1.
+    const NEXT: u64 = 3;
+    model(3, || {
+        let shared = shared();
+        shared.words.readers_of(1).count_one();
+        let next = spawn(&shared, |shared| {
+            shared.words.readers_of(NEXT).seat(NEXT);
+            read_once(shared, NEXT)
+        });
+        lock(&shared, 2);
+        shared.words.close_to_readers();
+        // The proof of the death came before the next took the place, and is used after, perhaps.
+        shared.words.readers_of(1).forget(1);
+        drain(&shared, true);
+        add(&shared);
+        shared.words.lock.give_back(2);
+        assert!(next.join().unwrap() <= 1);
+    });
+}
