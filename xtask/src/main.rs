@@ -27,6 +27,7 @@ usage: cargo xtask test
 benchmarks (NAME --help tells their arguments):
   ring   the channel between two processes, as ratios to the floor
   locks  Tidegate's mutex in each way of waiting beside others, as ratios to the best of these
+  rwlock  readers and writers: Tidegate's reader-writer lock and parking_lot's, as ratios to Tidegate's mutex
   peers  Tidegate beside other channels, as ratios to Tidegate
   forecast  the forecast of one channel for one tick: time and allocations
   gauntlet  Tidegate with no knob touched beside every static configuration, on workloads that change
@@ -112,6 +113,7 @@ const MODELS: &[&str] =
 const BENCHES: &[(&str, &str)] = &[
     ("ring", "benches/Cargo.toml"),
     ("locks", "benches/Cargo.toml"),
+    ("rwlock", "benches/Cargo.toml"),
     ("peers", "benches/peers/Cargo.toml"),
     ("forecast", "benches/Cargo.toml"),
     ("gauntlet", "benches/gauntlet/Cargo.toml"),

@@ -42,6 +42,11 @@ impl Calibration {
     fn steps(self, ns: u64) -> u64 {
         (self.steps_per_ns * ns as f64) as u64
     }
+
+    /// Works for about that long.
+    pub fn work(self, ns: u64) {
+        work(self.steps(ns));
+    }
 }
 
 #[inline]
