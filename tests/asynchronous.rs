@@ -163,3 +163,33 @@ async fn a_waker_that_panics_takes_no_other_task_with_it() {
     expect_all(&mut receiver).await;
     sending.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_loop_of_another_kind_is_woken_for_what_it_then_receives() {
+    let channel = channel();
+    let (mut sender, mut receiver) = (channel.sender().unwrap(), channel.receiver().unwrap());
+    let sending = std::thread::spawn(move || {
+        for i in 0..MESSAGES {
+            sender.send(&i.to_le_bytes()).unwrap();
+        }
+        sender
+    });
+    for i in 0..MESSAGES {
+        loop {
+            if let Ok(message) = receiver.try_recv() {
+                assert_eq!(*message, i.to_le_bytes());
+                break;
+            }
+            std::future::poll_fn(|context| receiver.poll_ready(context)).await;
+        }
+    }
+    // With nothing there it is woken all the same, to look who has died.
+    let mut polls = 0;
+    std::future::poll_fn(|context| {
+        polls += 1;
+        if polls > 1 { std::task::Poll::Ready(()) } else { receiver.poll_ready(context) }
+    })
+    .await;
+    assert_eq!(polls, 2);
+    drop(sending.join().unwrap());
+}

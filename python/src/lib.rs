@@ -8,10 +8,13 @@ mod errors;
 mod memory;
 mod process;
 mod queue;
+mod recording;
 mod signals;
 mod tokens;
+mod training;
 mod transfer;
 mod waiting;
+mod wakes;
 
 use pyo3::prelude::*;
 
@@ -23,7 +26,10 @@ fn _tidegate(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<signals::Waiters>()?;
     module.add_class::<signals::Waiter>()?;
     module.add_class::<signals::Flag>()?;
+    module.add_class::<wakes::Wakes>()?;
     module.add_class::<endpoint::Endpoint>()?;
+    module.add_class::<recording::Recording>()?;
+    module.add_function(wrap_pyfunction!(training::train, module)?)?;
     module.add_function(wrap_pyfunction!(process::forked, module)?)?;
     module.add_function(wrap_pyfunction!(memory::pin_all, module)?)?;
     module.add("PeerDied", module.py().get_type::<errors::PeerDied>())?;

@@ -1,6 +1,7 @@
 //! A queue: any process puts, any process gets.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -9,7 +10,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use tidegate::Channel;
-use tidegate::control::{Controller, ControllerOptions, ControllerState, Weights};
+use tidegate::control::{Controller, ControllerOptions, ControllerState, ForecastModel, Weights};
 
 use crate::array::NumPy;
 use crate::attached::Attached;
@@ -38,6 +39,7 @@ struct Settings {
     maxsize: u64,
     profile: Weights,
     raises_of_deaths: bool,
+    model: ForecastModel,
 }
 
 #[pymethods]
@@ -62,12 +64,13 @@ impl Queue {
     }
 
     /// Makes the queue, or attaches to the memory of one, which stays the caller's.
-    #[pyo3(name = "_open", signature = (maxsize, profile, peer_death, memory))]
+    #[pyo3(name = "_open", signature = (maxsize, profile, peer_death, model, memory))]
     fn open(
         &self,
         maxsize: i64,
         profile: &str,
         peer_death: &str,
+        model: Option<PathBuf>,
         memory: Option<(RawFd, Option<RawFd>)>,
     ) -> PyResult<()> {
         let maxsize = u64::try_from(maxsize).unwrap_or(0);
@@ -84,7 +87,8 @@ impl Queue {
                 Attached::open(borrow(channel), turn.map(borrow))?
             }
         };
-        if self.settings.set(Settings { maxsize, profile, raises_of_deaths }).is_err() {
+        let model = model.map_or(ForecastModel::Packaged, ForecastModel::File);
+        if self.settings.set(Settings { maxsize, profile, raises_of_deaths, model }).is_err() {
             return Err(PyRuntimeError::new_err("the queue was opened already"));
         }
         self.attached.set(attached);
@@ -268,8 +272,10 @@ impl Queue {
         if controller.is_some() || attached.channel.try_steer().is_err() {
             return Ok(controller.is_some());
         }
+        let settings = self.settings.get().ok_or_else(|| errors::not_opened("queue"))?;
         let options = ControllerOptions {
-            weights: self.settings.get().map_or(Weights::BALANCED, |settings| settings.profile),
+            weights: settings.profile,
+            model: settings.model.clone(),
             ..ControllerOptions::default()
         };
         *controller = Some(Controller::start(&attached.channel, name, options));

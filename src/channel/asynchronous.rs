@@ -2,11 +2,13 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_sink::Sink;
 
+use crate::channel::Channel;
 use crate::channel::claim::{Claim, Room};
 use crate::channel::error::{RecvError, SendError};
 use crate::channel::guard::Guard;
@@ -159,6 +161,25 @@ impl AsyncReceiver {
         let receiver = std::cell::RefCell::new(receiver);
         let look = || receiver.borrow_mut().poll().map_err(RecvError::from).transpose();
         wait.poll((&own, &point), context, look, || receiver.borrow_mut().dead_sender().map(|found| Ok(found?)))
+    }
+}
+
+impl Receiver {
+    /// Whether there may be something to receive, for a loop of another language or library that calls [`Receiver::try_recv`] then.
+    ///
+    /// Ready also of a message that another receiver has in hand. Where it is pending, `context` is woken when a message is sent,
+    /// and every 20 ms, so that [`Receiver::try_recv`] may find who has died. A receiver has one waker: the last.
+    ///
+    /// # Panics
+    /// Panics if it must wait and the process cannot start a thread.
+    pub fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let (own, point) = self.wait_points();
+        let channel = Channel { core: Arc::clone(self.core()) };
+        let look = || (!channel.is_empty()).then_some(());
+        match look().or_else(|| reactor::sleep((&own, &point), context.waker(), look)) {
+            Some(()) => Poll::Ready(()),
+            None => Poll::Pending,
+        }
     }
 }
 

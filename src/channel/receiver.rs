@@ -317,6 +317,10 @@ impl Receiver {
         Arc::clone(&self.place)
     }
 
+    pub(super) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     /// Where this receiver's waits for messages are booked, and where it waits.
     pub(super) fn wait_points(&self) -> (Shared<WaitPoint>, Shared<WaitPoint>) {
         (self.waits.clone(), self.core.receiver_wait.clone())

@@ -42,6 +42,15 @@ pub fn cheapest(costs: &ArmCosts) -> usize {
     (0..costs.len()).min_by(|&a, &b| costs[a].total_cmp(&costs[b])).unwrap_or(0)
 }
 
+/// Number of the arm that costs least, if that is `margin` less than what `default` costs; else `default`. Costs and margin are
+/// logarithms: a margin of 0.05 is some 5 %.
+///
+/// Where arms cost about the same, a prediction's error would choose among them, and be paid for.
+pub fn cheaper_by(margin: f64, costs: &ArmCosts, default: usize) -> usize {
+    let arm = cheapest(costs);
+    if costs[default] - costs[arm] < margin { default } else { arm }
+}
+
 impl Contention {
     /// What a linear model for each arm predicts: the logarithm of its cost.
     pub fn log_costs(&self, weights: &[ArmWeights; LOCK_ARMS.len()]) -> ArmCosts {

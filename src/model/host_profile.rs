@@ -5,12 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::LockStrategy;
 use crate::model::artifact::{ModelError, Standing};
-use crate::model::contention::{ArmCosts, ArmWeights, CONTENTION_TERMS, Contention, LOCK_ARMS, cheapest};
+use crate::model::contention::{ArmCosts, ArmWeights, CONTENTION_TERMS, Contention, LOCK_ARMS, cheaper_by};
 use crate::model::sealed::{checksum_of, read, same, text_of};
 
 /// Version of the file format that this build reads and writes.
-pub const PROFILE_VERSION: u32 = 1;
+pub const PROFILE_VERSION: u32 = 2;
 const WEIGHT_MAX: f64 = 1e6;
+const MARGIN_MAX: f64 = 10.0;
 
 /// Linear models of what a lock costs, an arm each, as they stand in their file. [`HostProfile::check`] makes them usable.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +31,8 @@ pub struct HostProfile {
     pub arms: Vec<ArmModel>,
     /// The way of waiting that costs least on average.
     pub default_strategy: LockStrategy,
+    /// What another way is to be predicted to save before it is chosen: logarithm of the ratio of the costs, 0 to 10.
+    pub margin: f64,
     /// Whether the models' choices did better than every one way of waiting, and every rule, where they were not fitted: else
     /// the one above is chosen.
     pub standing: Standing,
@@ -84,7 +87,7 @@ pub struct ContentionModel {
 /// What a way of waiting is predicted to cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LockChoice {
-    /// The cheapest; of a model that is not proven, the one that costs least on average.
+    /// The cheapest, if it saves the profile's margin; else, and of a model that is not proven, the one that costs least on average.
     pub strategy: LockStrategy,
     /// Predicted cost of each of [`LOCK_ARMS`], nanoseconds a critical section.
     pub costs_ns: ArmCosts,
@@ -128,6 +131,9 @@ impl HostProfile {
             }
             of_arm.copy_from_slice(&arm.weights);
         }
+        if !(0.0..=MARGIN_MAX).contains(&self.margin) {
+            return Err(ModelError::Absurd { field: "margin".into(), value: self.margin });
+        }
         let Some(default_arm) = LOCK_ARMS.iter().position(|arm| *arm == self.default_strategy) else {
             let (found, expected) = (self.default_strategy.to_string(), "one of the arms".into());
             return Err(ModelError::Mismatch { field: "default strategy", found, expected });
@@ -153,7 +159,7 @@ impl ContentionModel {
         Self::from_json(include_bytes!("../../models/host.json"))
     }
 
-    /// Predicts the cost of every way of waiting, and picks the cheapest. Allocates nothing.
+    /// Predicts the cost of every way of waiting, and picks one. Allocates nothing.
     pub fn choose(&self, contention: &Contention) -> LockChoice {
         let most = &self.profile.measured_max;
         let logs = Contention {
@@ -163,7 +169,9 @@ impl ContentionModel {
             think_ns: contention.think_ns.min(most.think_ns),
         }
         .log_costs(&self.weights);
-        let chosen = if self.profile.standing == Standing::Proven { cheapest(&logs) } else { self.default_arm };
+        let HostProfile { standing, margin, .. } = self.profile;
+        let is_proven = standing == Standing::Proven;
+        let chosen = if is_proven { cheaper_by(margin, &logs, self.default_arm) } else { self.default_arm };
         LockChoice { strategy: LOCK_ARMS[chosen], costs_ns: logs.map(f64::exp) }
     }
 
@@ -196,6 +204,7 @@ mod tests {
             measured_max: Contention { contenders: 64, cpus: 4, hold_ns: 1000, think_ns: 1000 },
             arms: LOCK_ARMS.map(arm).to_vec(),
             default_strategy: LOCK_ARMS[0],
+            margin: 0.0,
             standing: Standing::Proven,
             held_out: Vec::new(),
             checksum: 0,
@@ -214,6 +223,16 @@ mod tests {
         let candidate = HostProfile { standing: Standing::Candidate, ..profile() }.sealed().check().unwrap();
         let choice = candidate.choose(&Contention { contenders: 64, cpus: 4, hold_ns: 0, think_ns: 0 });
         assert_eq!((choice.strategy, choice.costs_ns), (LOCK_ARMS[0], of(64).costs_ns), "the default of a candidate");
+    }
+
+    #[test]
+    fn what_saves_less_than_the_margin_is_not_chosen() {
+        // Of 64 contenders spinning costs 2 ln 64 = 8.3, parking 7.
+        let of = |margin| {
+            let model = HostProfile { margin, ..profile() }.sealed().check().unwrap();
+            model.choose(&Contention { contenders: 64, cpus: 4, hold_ns: 0, think_ns: 0 }).strategy
+        };
+        assert_eq!((of(1.3), of(1.4)), (LockStrategy::Park, LOCK_ARMS[0]));
     }
 
     #[test]
@@ -238,6 +257,9 @@ mod tests {
         assert!(change(&|p| p.arms[1].weights.truncate(3)).contains("number of weights is 3"));
         assert!(change(&|p| p.arms[0].weights[2] = f64::NAN).contains("weight of spin"));
         assert!(change(&|p| p.default_strategy = LockStrategy::DEFAULT).contains("default strategy"));
+        for margin in [-0.1, 10.1, f64::NAN] {
+            assert!(change(&|p| p.margin = margin).contains("margin"));
+        }
         assert!(change(&|p| p.arms.truncate(2)).contains("number of arms is 2"));
     }
 

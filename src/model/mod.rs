@@ -18,7 +18,7 @@ mod service;
 pub use artifact::{
     FORMAT_VERSION, FeatureBounds, ModelError, ModelFile, ModelPart, PartScale, Score, Standing, TrainingTrace,
 };
-pub use contention::{ArmCosts, ArmWeights, CONTENTION_TERMS, Contention, LOCK_ARMS, cheapest};
+pub use contention::{ArmCosts, ArmWeights, CONTENTION_TERMS, Contention, LOCK_ARMS, cheaper_by, cheapest};
 pub use features::{Demand, FEATURE_NAMES, FEATURES, FeatureWindow, Features, WARM_TICKS, feature_schema};
 pub use forecast::{EXCEEDANCE_LEVELS, Forecast, OverflowModel};
 pub use host_profile::{

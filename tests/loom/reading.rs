@@ -108,6 +108,25 @@ fn a_writer_that_sleeps_is_woken_by_the_last_reader() {
 }
 
 #[test]
+fn who_wakes_late_takes_no_later_flag_away_unheard() {
+    model(3, || {
+        let shared = shared();
+        shared.words.readers_of(1).count_one();
+        let first = spawn(&shared, |shared| shared.words.readers_of(1).leave());
+        let second = spawn(&shared, |shared| {
+            shared.words.readers_of(1).count_one();
+            shared.words.readers_of(1).leave();
+        });
+        // Two writers, one after the other: the second may sleep before the first reader has done with waking the first.
+        drain(&shared, true);
+        drain(&shared, true);
+        first.join().unwrap();
+        second.join().unwrap();
+        assert!(shared.words.readers_of(1).have_left());
+    });
+}
+
+#[test]
 fn who_read_by_way_of_the_lock_is_counted() {
     model(3, || {
         let shared = shared();
@@ -161,5 +180,18 @@ fn who_comes_to_the_place_of_the_dead_is_not_taken_for_it() {
         add(&shared);
         shared.words.lock.give_back(2);
         assert!(next.join().unwrap() <= 1);
+    });
+}
+
+#[test]
+fn who_comes_to_the_place_of_the_dead_wakes_who_waits_for_it() {
+    const NEXT: u64 = 3;
+    model(3, || {
+        let shared = shared();
+        shared.words.readers_of(1).count_one();
+        let next = spawn(&shared, |shared| shared.words.readers_of(NEXT).seat(NEXT));
+        write(&shared, 2, true);
+        next.join().unwrap();
+        assert_eq!(read_once(&shared, NEXT), 1);
     });
 }

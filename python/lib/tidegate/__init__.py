@@ -11,13 +11,16 @@ from queue import Empty, Full
 
 from tidegate._context import patch, unpatch
 from tidegate._locks import BoundedSemaphore, Condition, Event, Lock, RLock, Semaphore
+from tidegate._pipe import Connection, Pipe
 from tidegate._queues import JoinableQueue, Queue, SimpleQueue
 from tidegate._serve import serve
-from tidegate._tidegate import Endpoint, PeerDied, TidegateError
+from tidegate._tidegate import Endpoint, PeerDied, Recording, TidegateError
+from tidegate._training import train
 
 __all__ = [
     "BoundedSemaphore",
     "Condition",
+    "Connection",
     "Empty",
     "Endpoint",
     "Event",
@@ -25,12 +28,15 @@ __all__ = [
     "JoinableQueue",
     "Lock",
     "PeerDied",
+    "Pipe",
     "Queue",
     "RLock",
+    "Recording",
     "Semaphore",
     "SimpleQueue",
     "TidegateError",
     "patch",
     "serve",
+    "train",
     "unpatch",
 ]

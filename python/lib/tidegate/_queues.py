@@ -9,6 +9,7 @@ from multiprocessing.context import assert_spawning
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from tidegate import _process, _tidegate
+from tidegate._asynchronous import Asynchronous
 from tidegate._locks import Condition, PeerDeath, Semaphore
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ T = TypeVar("T")
 Profile = Literal["latency", "balanced", "efficient"]
 
 
-class Queue(_tidegate.Queue, Generic[T]):
+class Queue(_tidegate.Queue, Asynchronous[T], Generic[T]):
     """A queue: any process that has it puts, and any gets.
 
     Without a ``maxsize`` it grows where nobody gets, up to 256 MiB for each process that puts, and to 256 objects that take more
@@ -29,7 +30,9 @@ class Queue(_tidegate.Queue, Generic[T]):
     process at the other end raises :class:`PeerDied` once, with its pid, or is only counted (``peer_death="count"``,
     :attr:`peers_died`).
 
-    ``profile`` says what costs what to the controller that tunes the queue: ``latency``, ``balanced`` or ``efficient``.
+    ``profile`` says what costs what to the controller that tunes the queue: ``latency``, ``balanced`` or ``efficient``. ``model`` is a
+    file that :func:`tidegate.train` wrote, to forecast with; without it the packaged one does. One that is not proven, or damaged, is
+    left alone, and a rule of thumb forecasts.
     """
 
     def __init__(
@@ -39,13 +42,22 @@ class Queue(_tidegate.Queue, Generic[T]):
         ctx: object = None,
         profile: Profile = "balanced",
         peer_death: PeerDeath = "raise",
+        model: "str | os.PathLike[str] | None" = None,
     ) -> None:
-        self._attach(maxsize, profile, peer_death, None)
+        path = None if model is None else os.fspath(model)
+        self._attach(maxsize, profile, peer_death, path, None)
         self._control(f"queue-{os.getpid()}-{id(self):x}")
 
-    def _attach(self, maxsize: int, profile: Profile, peer_death: PeerDeath, memory: tuple[int, int | None] | None) -> None:
-        self._open(maxsize, profile, peer_death, memory)
-        self._options = profile, peer_death
+    def _attach(
+        self,
+        maxsize: int,
+        profile: Profile,
+        peer_death: PeerDeath,
+        model: str | None,
+        memory: tuple[int, int | None] | None,
+    ) -> None:
+        self._open(maxsize, profile, peer_death, model, memory)
+        self._options = profile, peer_death, model
         _process.register(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -53,6 +65,12 @@ class Queue(_tidegate.Queue, Generic[T]):
         channel, turn = self._memory()
         memory = (reduction.DupFd(channel), None if turn is None else reduction.DupFd(turn))
         return _rebuild, (type(self), self.maxsize, memory, self.__dict__)
+
+    def _another(self) -> "Queue[T]":
+        """The same queue, closed apart from this one."""
+        another: Queue[T] = type(self).__new__(type(self))
+        another._attach(self.maxsize, *self._options, self._memory())
+        return another
 
     def loan(
         self, shape: int | tuple[int, ...], dtype: Any = float, *, block: bool = True, timeout: float | None = None
@@ -84,6 +102,16 @@ class Queue(_tidegate.Queue, Generic[T]):
         """What the controller of this process has decided, oldest first; see ``Decision`` in the documentation of the crate."""
         return [json.loads(line) for line in self._decision_lines()]
 
+    def record(self, path: "str | os.PathLike[str]", *, tick: float = 0.001) -> _tidegate.Recording:
+        """Records what the queue carries into a trace file, a sample each ``tick`` seconds, until its ``stop()`` or the end of its block.
+
+        Such traces are what :func:`tidegate.train` learns from. Raises :class:`FileExistsError` where there is a file.
+
+        >>> with Queue().record("busy_monday.tgtrace") as recording:  # doctest: +SKIP
+        ...     work()
+        """
+        return _tidegate.Recording(self, os.fspath(path), tick)
+
     def __iter__(self) -> Iterator[T]:
         while True:
             yield self.get()
@@ -103,9 +131,9 @@ def _rebuild(cls: type[Queue[Any]], maxsize: int, memory: tuple[Any, Any], attri
     channel, turn = memory
     own = (channel.detach(), None if turn is None else turn.detach())
     queue = cls.__new__(cls)
-    profile, peer_death = attributes["_options"]
+    options: tuple[Profile, PeerDeath, str | None] = attributes["_options"]
     try:
-        queue._attach(maxsize, profile, peer_death, own)
+        queue._attach(maxsize, *options, own)
     finally:
         for descriptor in own:
             if descriptor is not None:

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ndarray::Array2;
-use tidegate::model::{ArmCosts, ArmWeights, CONTENTION_TERMS, Contention, LOCK_ARMS, cheapest};
+use tidegate::model::{ArmCosts, ArmWeights, CONTENTION_TERMS, Contention, LOCK_ARMS, cheaper_by, cheapest};
 
 use super::Measured;
 use crate::TrainError;
@@ -18,8 +18,27 @@ const LEAST_NS: f64 = 100.0;
 /// Ridge penalties that are tried.
 const PENALTIES: [f64; 9] = [1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0];
 
+/// Margins that are tried.
+const MARGINS: [f64; 8] = [0.0, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.4];
+
+/// What chooses an arm.
+#[derive(Debug, Clone)]
+pub(super) struct Chooser {
+    pub(super) arms: Arms,
+    /// The one that costs least over all.
+    pub(super) default_arm: usize,
+    /// What another is to be predicted to save.
+    pub(super) margin: f64,
+}
+
+impl Chooser {
+    pub(super) fn choose(&self, contention: &Contention) -> usize {
+        cheaper_by(self.margin, &contention.log_costs(&self.arms), self.default_arm)
+    }
+}
+
 /// A model an arm.
-pub(super) type Arms = [ArmWeights; LOCK_ARMS.len()];
+type Arms = [ArmWeights; LOCK_ARMS.len()];
 
 /// The log cost of every arm in every situation, median over rounds: what else the machine does in one of them decides nothing.
 pub(super) type Cells = BTreeMap<Contention, ArmCosts>;
@@ -56,24 +75,31 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// Fits every arm, with the penalty whose choices cost least where regions of `cells` are held out in turn.
+/// Fits every arm, with the penalty and the margin whose choices cost least where regions of `cells` are held out in turn.
 ///
 /// # Errors
 /// linfa fails.
-pub(super) fn fit(cells: &Cells) -> Result<Arms, TrainError> {
-    let mut best = (f64::INFINITY, PENALTIES[0]);
+pub(super) fn fit(cells: &Cells) -> Result<Chooser, TrainError> {
+    let mut best = (f64::INFINITY, PENALTIES[0], MARGINS[0]);
     for penalty in PENALTIES {
-        let mut excess = 0.0;
+        let mut excess = [0.0; MARGINS.len()];
         for region in regions(cells) {
             let (held_out, rest) = split(cells, region);
-            let weights = fit_arms(&rest, penalty)?;
-            excess += held_out.iter().map(|(of, costs)| costs[choose(&weights, of)] - least(costs)).sum::<f64>();
+            let mut chooser =
+                Chooser { arms: fit_arms(&rest, penalty)?, default_arm: cheapest_arm(&rest), margin: 0.0 };
+            for (margin, excess) in MARGINS.into_iter().zip(&mut excess) {
+                chooser.margin = margin;
+                *excess += held_out.iter().map(|(of, costs)| costs[chooser.choose(of)] - least(costs)).sum::<f64>();
+            }
         }
-        if excess < best.0 {
-            best = (excess, penalty);
+        for (margin, excess) in MARGINS.into_iter().zip(excess) {
+            if excess < best.0 {
+                best = (excess, penalty, margin);
+            }
         }
     }
-    fit_arms(cells, best.1)
+    let (_, penalty, margin) = best;
+    Ok(Chooser { arms: fit_arms(cells, penalty)?, default_arm: cheapest_arm(cells), margin })
 }
 
 /// The one arm that costs least over all.
@@ -106,11 +132,6 @@ fn fit_arms(cells: &Cells, penalty: f64) -> Result<Arms, TrainError> {
         }
     }
     Ok(arms)
-}
-
-/// The arm that is predicted to cost least.
-pub(super) fn choose(arms: &Arms, contention: &Contention) -> usize {
-    cheapest(&contention.log_costs(arms))
 }
 
 pub(super) fn least(costs: &ArmCosts) -> f64 {

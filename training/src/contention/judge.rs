@@ -3,7 +3,7 @@
 use tidegate::model::{ArmCosts, ChoiceScore, Contention, LOCK_ARMS, cheapest};
 
 use super::Measured;
-use super::fit::{Cells, cells, cheapest_arm, choose, fit, least, regions, split};
+use super::fit::{Cells, cells, cheapest_arm, fit, least, regions, split};
 use crate::TrainError;
 use crate::evaluate::{MODEL, bootstrap_interval};
 
@@ -42,11 +42,11 @@ pub(super) fn judge(measured: &[Measured], cells_here: &Cells) -> Result<Vec<Cho
     let mut ratios: Vec<Vec<Vec<f64>>> = vec![Vec::new(); names.len()];
     for region in regions(cells_here) {
         let (held_out, rest) = split(cells_here, region);
-        let weights = fit(&rest)?;
+        let chooser = fit(&rest)?;
         let rules = |of: &Contention| RULES.map(|(_, rule)| rule(of, &rest));
         ratios.iter_mut().for_each(|regions| regions.push(Vec::new()));
         for (of, costs) in &held_out {
-            let chosen = std::iter::once(choose(&weights, of)).chain(0..LOCK_ARMS.len()).chain(rules(of));
+            let chosen = std::iter::once(chooser.choose(of)).chain(0..LOCK_ARMS.len()).chain(rules(of));
             for (arm, regions) in chosen.zip(&mut ratios) {
                 regions.last_mut().into_iter().for_each(|region| region.push(over_best(costs, arm)));
             }

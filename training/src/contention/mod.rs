@@ -44,7 +44,8 @@ pub enum CalibrateError {
 /// The measurements are not of a whole sweep, or a fit fails.
 pub fn profile(measured: &[Measured], machine: ProfiledMachine) -> Result<HostProfile, CalibrateError> {
     let cells = checked_cells(measured, machine.cpus)?;
-    let arms = LOCK_ARMS.iter().zip(fit::fit(&cells)?).map(|(&strategy, w)| ArmModel { strategy, weights: w.to_vec() });
+    let chooser = fit::fit(&cells)?;
+    let arms = LOCK_ARMS.iter().zip(chooser.arms).map(|(&strategy, w)| ArmModel { strategy, weights: w.to_vec() });
     let most = |of: fn(&Contention) -> u32| cells.keys().map(of).max().unwrap_or(0);
     let measured_max = Contention {
         contenders: most(|c| c.contenders),
@@ -60,7 +61,8 @@ pub fn profile(measured: &[Measured], machine: ProfiledMachine) -> Result<HostPr
         cpu_weight: fit::CPU_WEIGHT,
         measured_max,
         arms: arms.collect(),
-        default_strategy: LOCK_ARMS[fit::cheapest_arm(&cells)],
+        default_strategy: LOCK_ARMS[chooser.default_arm],
+        margin: chooser.margin,
         standing: if judge::is_proven(&held_out) { Standing::Proven } else { Standing::Candidate },
         held_out,
         checksum: 0,
