@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -38,11 +38,14 @@ fn many_read_and_one_writes_in_every_strategy_and_while_it_changes() {
             lock.set_strategy(strategy);
         }
         let done = AtomicBool::new(false);
+        let all_there = Barrier::new(4);
         thread::scope(|scope| {
+            let (done, all_there) = (&done, &all_there);
             let writers: Vec<_> = (0..2)
                 .map(|_| {
                     let lock = ShmRwLock::<[u64; 2]>::open(&name).unwrap();
                     scope.spawn(move || {
+                        all_there.wait();
                         for _ in 0..WRITES {
                             let mut value = write(&lock);
                             assert_eq!(value[0], value[1], "another writes");
@@ -53,11 +56,12 @@ fn many_read_and_one_writes_in_every_strategy_and_while_it_changes() {
                     })
                 })
                 .collect();
-            let done = &done;
             for _ in 0..2 {
                 let lock = ShmRwLock::<[u64; 2]>::open(&name).unwrap();
                 scope.spawn(move || {
-                    let mut last = 0;
+                    // Before anybody writes, and after all have, at least.
+                    let mut last = read(&lock)[0];
+                    all_there.wait();
                     while !done.load(Ordering::Relaxed) {
                         let value = read(&lock);
                         assert_eq!(value[0], value[1], "somebody writes");
@@ -104,33 +108,29 @@ fn readers_read_together() {
 }
 
 #[test]
-fn a_writer_comes_in_while_readers_come_again_and_again() {
+fn who_comes_to_read_after_a_writer_waits_for_it() {
     let lock = ShmRwLock::create_anonymous(0u64).unwrap();
     for strategy in STRATEGIES {
         lock.set_strategy(strategy);
-        let written = AtomicBool::new(false);
-        let reads = AtomicU64::new(0);
+        let before = read(&lock);
         thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| {
-                    while !written.load(Ordering::Relaxed) {
-                        let _value = read(&lock);
-                        // So that the two overlap, and there is always one.
-                        thread::yield_now();
-                        reads.fetch_add(1, Ordering::Relaxed);
-                    }
-                });
+            let writer = scope.spawn(|| *write(&lock) += 1);
+            // Until it has the lock, and waits for the reader.
+            while lock.try_read().is_ok() {
+                thread::yield_now();
             }
-            scope.spawn(|| {
-                while reads.load(Ordering::Relaxed) < 10 {
-                    thread::yield_now();
-                }
-                *write(&lock) += 1;
-                written.store(true, Ordering::Relaxed);
-            });
+            assert!(matches!(lock.read_timeout(SHORT), Err(LockError::Stalled)), "{strategy}: past the writer");
+            assert_eq!(
+                *before,
+                lock.waits().waits,
+                "{strategy}: nobody has had it after a wait but the writers before"
+            );
+            drop(before);
+            writer.join().unwrap();
         });
     }
     assert_eq!(*read(&lock), STRATEGIES.len() as u64);
+    assert_eq!(lock.waits().waits, STRATEGIES.len() as u64, "one wait of each writer");
 }
 
 #[test]
@@ -218,6 +218,20 @@ fn a_lost_reader_holds_no_writer_up() {
         thread::yield_now();
     }
     assert_eq!(*read(&lock), 1 + STRATEGIES.len() as u64);
+}
+
+#[test]
+fn many_lost_readers_hold_a_writer_up_no_longer_than_one() {
+    let name = name("lost-readers");
+    let lock = ShmRwLock::create(&name, 0u64).unwrap();
+    let lost: Vec<_> = (0..100).map(|_| ShmRwLock::<u64>::open(&name).unwrap()).collect();
+    lost.iter().for_each(|lost| std::mem::forget(read(lost)));
+    drop(lost);
+    // The looks of one wait find all of them: it sleeps once or twice, and not a hundred times.
+    lock.set_strategy(LockStrategy::Park);
+    *write(&lock) += 1;
+    let waits = lock.waits();
+    assert!(waits.waits <= 1 && waits.parks < 50, "{waits:?}");
 }
 
 #[test]

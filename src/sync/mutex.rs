@@ -30,6 +30,7 @@ use crate::sync::lock::words::LockWords;
 ///   50 ms and the `n` locks of those in the queue. That holds for up to 64 threads that wait, and while the locks of the
 ///   queue take less than those 20 ms together; past that there is no order among those who have waited longer.
 /// - **Relocking.** A thread that locks again what it holds waits for itself, for ever or until its deadline.
+/// - **Fork.** A handle is refused in a child, and a guard that it has by `fork` gives back nothing there, nor keeps others away.
 ///
 /// The value is plain old data: any bytes are a value, and all of its bytes are. Another process of this user could write it
 /// without the lock; use what you read there as you would use input.
@@ -59,12 +60,12 @@ pub struct ShmMutex<T> {
     guards: PhantomData<T>,
 }
 
-// SAFETY: a handle gives out the value to one thread at a time, whichever that is, as `std::sync::Mutex` does.
+// SAFETY: a handle gives out the value to one thread at a time, whichever that is, also by handles that were opened anew.
 unsafe impl<T: Send> Send for ShmMutex<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for ShmMutex<T> {}
 
-impl<T: FromBytes + IntoBytes + KnownLayout> ShmMutex<T> {
+impl<T: FromBytes + IntoBytes + KnownLayout + Send> ShmMutex<T> {
     /// Creates the mutex under `name`, in this user's host directory.
     ///
     /// # Errors

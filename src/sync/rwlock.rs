@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,22 +15,25 @@ use crate::sync::lock::error::{LockError, OwnerDied, TryLockError};
 use crate::sync::lock::guarded::{Guarded, Held, LockWaits};
 use crate::sync::lock::readers::ReadersWriterWords;
 use crate::sync::lock::strategy::LockStrategy;
+use crate::sync::lock::wait::WaitCost;
 
 /// A lock that processes share by name, and the value that it guards, which many may read at once, or one may write.
 ///
 /// It is [`ShmMutex`](crate::ShmMutex) with readers beside it: it lives as long, its handles are cheap to clone in the same way,
-/// and its value is plain old data of which the same is true. A reader costs more than to lock a mutex that nobody else wants,
+/// and its value is plain old data of which the same is true. To read costs more than to lock a mutex that nobody else wants,
 /// and a writer looks at 256 words, one for each participant that there could be: this lock is for values that are read for
 /// longer than that takes (a microsecond and more), by several at once. `cargo xtask bench rwlock` shows from where on.
 ///
-/// - **Death.** A reader that dies leaves the value whole and holds up nobody: a writer that waits for it learns of its death. A
+/// - **Death.** A reader that dies leaves the value whole: a writer that waits for it learns of its death, within 20 ms. A
 ///   writer that dies leaves [`LockError::OwnerDied`] to whoever comes next, to read or to write, who then alone has the lock,
 ///   and so on until one says that the value is whole ([`OwnerDied::mark_consistent`]). Who dies within [`ShmRwLock::read`],
 ///   after it had to wait for a writer, may leave the same.
 /// - **Waiting.** As for the mutex, by a [`LockStrategy`].
-/// - **Fairness.** Readers come in while nobody has or is about to have the lock to write. A writer that has it waits only for
-///   those who read already; who comes to read then stands in line with the writers, by the mutex's rules.
+/// - **Fairness.** Readers come in past writers that stand in line, while nobody has the lock to write. A writer that has it waits
+///   for those who read already; who comes to read then stands in line with the writers, by the mutex's rules.
 /// - **Relocking.** Who reads and writes, or writes and reads, on one thread waits for itself. So may who reads twice.
+/// - **Fork.** Handles are refused in a child, and guards that it has by `fork` give back nothing there. They do not keep writers
+///   away from it: it is not to read by them.
 ///
 /// ```
 /// use tidegate::ShmRwLock;
@@ -51,16 +55,17 @@ pub struct ShmRwLock<T> {
     guards: PhantomData<T>,
 }
 
-// SAFETY: a handle gives out the value to one thread at a time to write, whichever that is, as `std::sync::RwLock` does.
-unsafe impl<T: Send> Send for ShmRwLock<T> {}
-// SAFETY: as above; several threads read it at once, for which it is `Sync`.
+// SAFETY: a handle gives out the value to one thread at a time to write, for which it is `Send`, and to several to read, also by
+// handles that were cloned or opened anew, for which it is `Sync`.
+unsafe impl<T: Send + Sync> Send for ShmRwLock<T> {}
+// SAFETY: as above.
 unsafe impl<T: Send + Sync> Sync for ShmRwLock<T> {}
 
 /// What reading yields: if an owner has died, the lock is held to write, so that the value can be made whole.
 type Read<'a, T> = Result<RwLockReadGuard<'a, T>, LockError<RwLockWriteGuard<'a, T>>>;
 type Written<'a, T> = Result<RwLockWriteGuard<'a, T>, LockError<RwLockWriteGuard<'a, T>>>;
 
-impl<T: FromBytes + IntoBytes + KnownLayout> ShmRwLock<T> {
+impl<T: FromBytes + IntoBytes + KnownLayout + Send + Sync> ShmRwLock<T> {
     /// Creates the lock under `name`, in this user's host directory.
     ///
     /// # Errors
@@ -96,9 +101,6 @@ impl<T> ShmRwLock<T> {
     ///
     /// # Errors
     /// All but [`LockError::Stalled`].
-    ///
-    /// # Panics
-    /// 2^30 guards of this handle are held.
     #[inline]
     pub fn read(&self) -> Result<RwLockReadGuard<'_, T>, LockError<RwLockWriteGuard<'_, T>>> {
         self.read_until(None)
@@ -108,9 +110,6 @@ impl<T> ShmRwLock<T> {
     ///
     /// # Errors
     /// [`LockError::Stalled`] when the time is over.
-    ///
-    /// # Panics
-    /// As [`ShmRwLock::read`].
     pub fn read_timeout(
         &self,
         timeout: Duration,
@@ -122,34 +121,32 @@ impl<T> ShmRwLock<T> {
     fn read_until(&self, deadline_ns: Option<u64>) -> Read<'_, T> {
         self.shared.check_not_forked()?;
         if self.shared.readers().try_enter(self.shared.lock_words()) {
-            return Ok(self.reading());
+            return Ok(self.reading(true));
         }
-        let held = self.shared.wait(deadline_ns)?;
-        self.read_on(held, deadline_ns)
+        let (held, cost) = self.shared.wait(deadline_ns)?;
+        self.read_on(held, deadline_ns, cost)
     }
 
     /// Locks to read if nobody has the lock to write, also past those who wait for it.
     ///
     /// # Errors
-    /// [`TryLockError::WouldBlock`] if somebody does; else as [`ShmRwLock::read`].
-    ///
-    /// # Panics
-    /// As [`ShmRwLock::read`].
+    /// [`TryLockError::WouldBlock`] if somebody does, be it for the moment of a reader that had to wait; else as [`ShmRwLock::read`].
     pub fn try_read(&self) -> Result<RwLockReadGuard<'_, T>, TryLockError<RwLockWriteGuard<'_, T>>> {
         self.shared.check_not_forked()?;
         if self.shared.readers().try_enter(self.shared.lock_words()) {
-            return Ok(self.reading());
+            return Ok(self.reading(true));
         }
         let held = self.shared.try_lock()?;
-        Ok(self.read_on(held, Some(0))?)
+        Ok(self.read_on(held, Some(0), None)?)
     }
 
-    /// From the whole lock to a reader's.
-    fn read_on(&self, held: Held, deadline_ns: Option<u64>) -> Read<'_, T> {
-        match held {
-            Held::Whole => Ok(self.writing().downgrade()),
-            Held::OwnerDied { .. } => self.written(held, deadline_ns).map(RwLockWriteGuard::downgrade),
+    /// From the whole lock, which has `cost` that much, to a reader's; or to a writer's, to make the value whole.
+    fn read_on(&self, held: Held, deadline_ns: Option<u64>, cost: Option<WaitCost>) -> Read<'_, T> {
+        if let Held::OwnerDied { .. } = held {
+            return self.written(held, deadline_ns, cost).map(RwLockWriteGuard::downgrade);
         }
+        self.shared.book(cost);
+        Ok(self.writing().downgrade())
     }
 
     /// Locks to write, waiting for readers and other writers as long as it takes.
@@ -158,7 +155,7 @@ impl<T> ShmRwLock<T> {
     /// All but [`LockError::Stalled`].
     #[inline]
     pub fn write(&self) -> Result<RwLockWriteGuard<'_, T>, LockError<RwLockWriteGuard<'_, T>>> {
-        self.written(self.shared.lock_until(None)?, None)
+        self.write_until(None)
     }
 
     /// Locks to write, waiting for readers and other writers at most `timeout`.
@@ -169,8 +166,15 @@ impl<T> ShmRwLock<T> {
         &self,
         timeout: Duration,
     ) -> Result<RwLockWriteGuard<'_, T>, LockError<RwLockWriteGuard<'_, T>>> {
-        let deadline_ns = Some(deadline(timeout));
-        self.written(self.shared.lock_until(deadline_ns)?, deadline_ns)
+        self.write_until(Some(deadline(timeout)))
+    }
+
+    #[inline]
+    fn write_until(&self, deadline_ns: Option<u64>) -> Written<'_, T> {
+        self.shared.check_not_forked()?;
+        let is_had = self.shared.lock_words().try_take_free(self.shared.owner);
+        let (held, cost) = if is_had { (Held::Whole, None) } else { self.shared.wait(deadline_ns)? };
+        self.written(held, deadline_ns, cost)
     }
 
     /// Locks to write if nobody reads or writes, also past those who wait for it.
@@ -178,22 +182,27 @@ impl<T> ShmRwLock<T> {
     /// # Errors
     /// [`TryLockError::WouldBlock`] if somebody does; else as [`ShmRwLock::write`].
     pub fn try_write(&self) -> Result<RwLockWriteGuard<'_, T>, TryLockError<RwLockWriteGuard<'_, T>>> {
-        Ok(self.written(self.shared.try_lock()?, Some(0))?)
+        self.shared.check_not_forked()?;
+        // Looked at before: who takes the lock in vain turns readers away meanwhile.
+        if !self.shared.is_unread() {
+            return Err(TryLockError::WouldBlock);
+        }
+        Ok(self.written(self.shared.try_lock()?, Some(0), None)?)
     }
 
-    /// The lock is held as said, once nobody reads.
+    /// The lock is held as said, and has `cost` that much: a writer's, once nobody reads.
     #[inline]
-    fn written(&self, held: Held, deadline_ns: Option<u64>) -> Written<'_, T> {
+    fn written(&self, held: Held, deadline_ns: Option<u64>, cost: Option<WaitCost>) -> Written<'_, T> {
         let guard = self.writing();
         match held {
-            _ if !self.shared.drain(deadline_ns) => Err(LockError::Stalled),
+            _ if !self.shared.drain(deadline_ns, cost) => Err(LockError::Stalled),
             Held::Whole => Ok(guard),
             Held::OwnerDied { pid } => Err(LockError::OwnerDied(OwnerDied { guard, pid })),
         }
     }
 
-    fn reading(&self) -> RwLockReadGuard<'_, T> {
-        RwLockReadGuard { lock: self, not_send: PhantomData }
+    fn reading(&self, is_counted: bool) -> RwLockReadGuard<'_, T> {
+        RwLockReadGuard { lock: self, is_counted, not_send: PhantomData }
     }
 
     fn writing(&self) -> RwLockWriteGuard<'_, T> {
@@ -208,6 +217,7 @@ impl<T> ShmRwLock<T> {
     /// Changes how threads wait for this lock, in every process, also those that wait right now.
     pub fn set_strategy(&self, strategy: LockStrategy) {
         self.shared.set_strategy(strategy);
+        self.shared.words.wake_writers();
     }
 
     /// What waits for this lock have cost so far, in all processes: readers' for writers, and writers' for both.
@@ -236,6 +246,8 @@ impl<T> fmt::Debug for ShmRwLock<T> {
 #[must_use]
 pub struct RwLockReadGuard<'a, T> {
     lock: &'a ShmRwLock<T>,
+    /// Else it has the whole lock: there are so many readers that no more can be counted.
+    is_counted: bool,
     /// As for a mutex: who comes is who leaves.
     not_send: PhantomData<*const ()>,
 }
@@ -254,14 +266,12 @@ unsafe impl<T: Sync> Sync for RwLockWriteGuard<'_, T> {}
 
 impl<'a, T> RwLockWriteGuard<'a, T> {
     /// Reads on, and lets others read: nobody has written in between.
-    ///
-    /// # Panics
-    /// As [`ShmRwLock::read`].
     pub fn downgrade(self) -> RwLockReadGuard<'a, T> {
-        let lock = self.lock;
-        lock.shared.readers().count_one();
-        drop(self);
-        lock.reading()
+        let guard = ManuallyDrop::new(self);
+        let ShmRwLock { shared, .. } = guard.lock;
+        // In a child made by `fork` both are the parent's.
+        let is_counted = shared.check_not_forked().is_ok() && shared.words.let_readers_in(shared.owner);
+        guard.lock.reading(is_counted)
     }
 }
 
@@ -302,9 +312,12 @@ impl<T> DerefMut for RwLockWriteGuard<'_, T> {
 impl<T> Drop for RwLockReadGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        // A child that has the guard by `fork` must not take its parent's reader away.
-        if self.lock.shared.check_not_forked().is_ok() {
-            self.lock.shared.readers().leave();
+        let shared = &self.lock.shared;
+        if !self.is_counted {
+            shared.unlock();
+        } else if shared.check_not_forked().is_ok() {
+            // A child that has the guard by `fork` must not take its parent's reader away.
+            shared.readers().leave();
         }
     }
 }

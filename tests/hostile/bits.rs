@@ -12,6 +12,8 @@ fn described(kind: Kind) -> Vec<(u64, u64)> {
     let (header, participants, upper) = ((0, 96), (4096, 4096 + 4 * 64), 20 * 1024);
     let own = match kind.name {
         "mutex" => vec![(upper, upper + 64), (upper + 128, upper + 128 + 3 * 64)],
+        // The lock, and the words of the first three participants' readers.
+        "rwlock" => vec![(upper, upper + 64), (upper + 128 + 64 * 64, upper + 128 + (64 + 3) * 64)],
         "semaphore" => vec![(upper, upper + 1024)],
         // Control words, the receiver's wait point, the blocks' words, two lanes, their senders' wait points and their consumers'
         // words, and the ring's first words.

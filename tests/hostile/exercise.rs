@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tidegate::{Channel, ChannelOptions, Order, Receiver, Receivers, Sender, ShmMutex, ShmSemaphore, WhenFull};
+use tidegate::{
+    Channel, ChannelOptions, Order, Receiver, Receivers, Sender, ShmMutex, ShmRwLock, ShmSemaphore, WhenFull,
+};
 
 /// Shorter than any machine needs, so that most waits are in vain and soon over.
 const SHORT: Duration = Duration::from_micros(100);
@@ -14,13 +16,14 @@ pub(crate) struct Kind {
     options: fn() -> ChannelOptions,
 }
 
-pub(crate) const KINDS: [Kind; 7] = [
+pub(crate) const KINDS: [Kind; 8] = [
     Kind { name: "one", options: base },
     Kind { name: "competing", options: || base().receivers(Receivers::Competing) },
     Kind { name: "each-dropping", options: || base().receivers(Receivers::Each).when_full(WhenFull::DropOldest) },
     Kind { name: "each-in-one-order", options: || base().receivers(Receivers::Each).order(Order::Global) },
     Kind { name: "guarded", options: || base().receivers(Receivers::Each) },
     Kind { name: "mutex", options: base },
+    Kind { name: "rwlock", options: base },
     Kind { name: "semaphore", options: base },
 ];
 
@@ -34,6 +37,7 @@ impl Kind {
     pub(crate) fn make(self, name: &str) -> Thing {
         match self.name {
             "mutex" => Thing::Mutex(ShmMutex::create(name, [0; 4]).expect("create")),
+            "rwlock" => Thing::RwLock(ShmRwLock::create(name, [0; 4]).expect("create")),
             "semaphore" => Thing::Semaphore(ShmSemaphore::create(name, 3).expect("create")),
             _ => {
                 let channel = (self.options)().create(name).expect("create");
@@ -55,6 +59,9 @@ impl Kind {
         match self.name {
             "mutex" => {
                 let _any = ShmMutex::<[u64; 4]>::open(name).map(|mutex| Thing::Mutex(mutex).exercise());
+            }
+            "rwlock" => {
+                let _any = ShmRwLock::<[u64; 4]>::open(name).map(|lock| Thing::RwLock(lock).exercise());
             }
             "semaphore" => {
                 let _any = ShmSemaphore::open(name).map(|semaphore| Thing::Semaphore(semaphore).exercise());
@@ -80,6 +87,7 @@ impl Kind {
 pub(crate) enum Thing {
     Channel(Box<Ends>),
     Mutex(ShmMutex<[u64; 4]>),
+    RwLock(ShmRwLock<[u64; 4]>),
     Semaphore(ShmSemaphore),
 }
 
@@ -106,6 +114,13 @@ impl Thing {
                 let _any = mutex.lock_timeout(SHORT).map(|mut value| value[1] = value[1].wrapping_add(1));
                 mutex.set_strategy(mutex.strategy());
                 let _any = (mutex.waits(), mutex.lock_timeout(SHORT).is_ok());
+            }
+            Self::RwLock(lock) => {
+                let _any = lock.try_write().map(|mut value| value[0] = value[0].wrapping_add(1));
+                let _any = lock.write_timeout(SHORT).map(|mut value| value[1] = value[1].wrapping_add(1));
+                let _any = lock.write_timeout(SHORT).map(|value| value.downgrade()[0]);
+                lock.set_strategy(lock.strategy());
+                let _any = (lock.try_read().is_ok(), lock.read_timeout(SHORT).map(|value| value[1]), lock.waits());
             }
             Self::Semaphore(semaphore) => {
                 let permits = [semaphore.try_acquire().ok(), semaphore.acquire_timeout(SHORT).ok()];

@@ -42,6 +42,7 @@ pub(crate) fn scribble(kind: Kind) {
     let name = name(kind, parent);
     let _keep: Box<dyn std::any::Any> = match kind.name {
         "mutex" => Box::new(tidegate::ShmMutex::<[u64; 4]>::open(&name).expect("open")),
+        "rwlock" => Box::new(tidegate::ShmRwLock::<[u64; 4]>::open(&name).expect("open")),
         "semaphore" => Box::new(tidegate::ShmSemaphore::open(&name).expect("open")),
         _ => Box::new(tidegate::Channel::open(&name).expect("open")),
     };

@@ -7,6 +7,8 @@ use loom::sync::Arc;
 use loom::thread;
 
 use crate::model;
+use crate::prim::Ordering::{Acquire, Relaxed};
+use crate::prim::{AtomicU64, fence};
 use crate::sync::lock::raw::Waiter;
 use crate::sync::lock::readers::ReadersWriterWords;
 
@@ -34,8 +36,7 @@ fn lock(shared: &Shared, seat: u64) {
 
 /// Waits for the readers, asleep or not. A wake-up that is lost is a deadlock, which loom reports.
 fn drain(shared: &Shared, sleeps: bool) {
-    shared.words.close_to_readers();
-    for readers in shared.words.all_readers() {
+    let have_left = shared.words.drain(|readers| {
         while !readers.have_left() {
             if sleeps {
                 readers.sleep(Duration::MAX);
@@ -43,7 +44,9 @@ fn drain(shared: &Shared, sleeps: bool) {
                 thread::yield_now();
             }
         }
-    }
+        true
+    });
+    assert!(have_left);
 }
 
 fn read(shared: &Shared) -> u64 {
@@ -68,8 +71,7 @@ fn enter(shared: &Shared, seat: u64) {
     let readers = shared.words.readers_of(seat);
     if !readers.try_enter(&shared.words.lock) {
         lock(shared, seat);
-        readers.count_one();
-        shared.words.lock.give_back(seat);
+        assert!(shared.words.let_readers_in(seat));
     }
 }
 
@@ -111,10 +113,10 @@ fn a_writer_that_sleeps_is_woken_by_the_last_reader() {
 fn who_wakes_late_takes_no_later_flag_away_unheard() {
     model(3, || {
         let shared = shared();
-        shared.words.readers_of(1).count_one();
+        die_reading(&shared, 1);
         let first = spawn(&shared, |shared| shared.words.readers_of(1).leave());
         let second = spawn(&shared, |shared| {
-            shared.words.readers_of(1).count_one();
+            assert!(shared.words.readers_of(1).try_enter(&shared.words.lock));
             shared.words.readers_of(1).leave();
         });
         // Two writers, one after the other: the second may sleep before the first reader has done with waking the first.
@@ -140,22 +142,36 @@ fn who_read_by_way_of_the_lock_is_counted() {
     });
 }
 
+/// The participant in `seat` reads, and is gone.
+fn die_reading(shared: &Shared, seat: u64) {
+    assert!(shared.words.readers_of(seat).try_enter(&shared.words.lock));
+}
+
+/// Writes, with proof that the participant in `dead` is gone.
+fn write_past(shared: &Shared, seat: u64, dead: u64) {
+    lock(shared, seat);
+    let have_left = shared.words.drain(|readers| {
+        if readers.owner() == dead {
+            readers.forget(dead);
+        }
+        while !readers.have_left() {
+            readers.sleep(Duration::MAX);
+        }
+        true
+    });
+    assert!(have_left);
+    add(shared);
+    shared.words.lock.give_back(seat);
+}
+
 #[test]
 fn a_dead_reader_holds_no_writer_up() {
     model(3, || {
         let shared = shared();
-        shared.words.readers_of(1).count_one();
-        // Two that both know of the death; the second writes after the first, or the first after it.
-        let other = spawn(&shared, |shared| {
-            shared.words.readers_of(1).forget(1);
-            write(shared, 1, true);
-        });
-        lock(&shared, 2);
-        shared.words.close_to_readers();
-        shared.words.readers_of(1).forget(1);
-        drain(&shared, true);
-        add(&shared);
-        shared.words.lock.give_back(2);
+        die_reading(&shared, 1);
+        // Another writer, which has a place in no other's.
+        let other = spawn(&shared, |shared| write_past(shared, 4, 1));
+        write_past(&shared, 2, 1);
         other.join().unwrap();
         assert_eq!(read_once(&shared, 2), 2);
     });
@@ -167,13 +183,12 @@ fn who_comes_to_the_place_of_the_dead_is_not_taken_for_it() {
     const NEXT: u64 = 3;
     model(3, || {
         let shared = shared();
-        shared.words.readers_of(1).count_one();
+        die_reading(&shared, 1);
         let next = spawn(&shared, |shared| {
             shared.words.readers_of(NEXT).seat(NEXT);
             read_once(shared, NEXT)
         });
         lock(&shared, 2);
-        shared.words.close_to_readers();
         // The proof of the death came before the next took the place, and is used after, perhaps.
         shared.words.readers_of(1).forget(1);
         drain(&shared, true);
@@ -188,10 +203,48 @@ fn who_comes_to_the_place_of_the_dead_wakes_who_waits_for_it() {
     const NEXT: u64 = 3;
     model(3, || {
         let shared = shared();
-        shared.words.readers_of(1).count_one();
+        die_reading(&shared, 1);
         let next = spawn(&shared, |shared| shared.words.readers_of(NEXT).seat(NEXT));
         write(&shared, 2, true);
         next.join().unwrap();
         assert_eq!(read_once(&shared, NEXT), 1);
+    });
+}
+
+#[test]
+fn whoever_is_found_reading_is_found_in_its_seat() {
+    const NEXT: u64 = 3;
+    model(3, || {
+        let shared = shared();
+        let seat = Arc::new(AtomicU64::new(0));
+        let next = thread::spawn({
+            let (shared, seat) = (Arc::clone(&shared), Arc::clone(&seat));
+            move || {
+                seat.store(NEXT, Relaxed);
+                shared.words.readers_of(NEXT).seat(NEXT);
+                enter(&shared, NEXT);
+            }
+        });
+        let readers = shared.words.readers_of(NEXT);
+        if readers.owner() == NEXT {
+            // As a sweep begins: edge `seated`.
+            fence(Acquire);
+            assert_eq!(seat.load(Relaxed), NEXT, "it would be taken for gone");
+        }
+        next.join().unwrap();
+    });
+}
+
+#[test]
+fn nobody_reads_what_nobody_has_made_whole() {
+    model(3, || {
+        let shared = shared();
+        lock(&shared, 1);
+        let reader = spawn(&shared, |shared| shared.words.readers_of(2).try_enter(&shared.words.lock));
+        let taken = Waiter::new(&shared.words.lock, 2).take_from_dead(1, 7);
+        assert!(taken.is_some_and(|taken| taken.is_inconsistent));
+        add(&shared);
+        shared.words.lock.give_back(2);
+        assert!(!reader.join().unwrap());
     });
 }

@@ -1,8 +1,8 @@
 //! Readers and writers: Tidegate's reader-writer lock beside its mutex, and beside parking_lot's of both kinds.
 
 use std::hint::black_box;
-use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
@@ -24,10 +24,68 @@ const SYSTEMS: [&str; 4] = ["ShmMutex", "ShmRwLock", "parking_lot Mutex", "parki
 /// What ratios are to.
 const REFERENCE: usize = 0;
 
-/// A lock over a count, by how it is read and how it is added to.
-struct Lock<'a> {
-    read: &'a (dyn Fn(&dyn Fn()) -> u64 + Sync),
-    add: &'a (dyn Fn(&dyn Fn()) + Sync),
+/// A thread's handle on a lock over a count.
+trait Count {
+    /// The count, after `work`.
+    fn read(&self, work: &dyn Fn()) -> u64;
+    /// Adds one after `work`.
+    fn add(&self, work: &dyn Fn());
+}
+
+impl Count for ShmMutex<u64> {
+    fn read(&self, work: &dyn Fn()) -> u64 {
+        let count = self.lock().unwrap_or_else(|_| unreachable!("nobody dies"));
+        work();
+        *count
+    }
+
+    fn add(&self, work: &dyn Fn()) {
+        let mut count = self.lock().unwrap_or_else(|_| unreachable!("nobody dies"));
+        work();
+        *count += 1;
+    }
+}
+
+impl Count for ShmRwLock<u64> {
+    fn read(&self, work: &dyn Fn()) -> u64 {
+        let count = ShmRwLock::read(self).unwrap_or_else(|_| unreachable!("nobody dies"));
+        work();
+        *count
+    }
+
+    fn add(&self, work: &dyn Fn()) {
+        let mut count = self.write().unwrap_or_else(|_| unreachable!("nobody dies"));
+        work();
+        *count += 1;
+    }
+}
+
+impl Count for Arc<parking_lot::Mutex<u64>> {
+    fn read(&self, work: &dyn Fn()) -> u64 {
+        let count = self.lock();
+        work();
+        *count
+    }
+
+    fn add(&self, work: &dyn Fn()) {
+        let mut count = self.lock();
+        work();
+        *count += 1;
+    }
+}
+
+impl Count for Arc<parking_lot::RwLock<u64>> {
+    fn read(&self, work: &dyn Fn()) -> u64 {
+        let count = parking_lot::RwLock::read(self);
+        work();
+        *count
+    }
+
+    fn add(&self, work: &dyn Fn()) {
+        let mut count = self.write();
+        work();
+        *count += 1;
+    }
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -70,95 +128,63 @@ fn main() -> anyhow::Result<()> {
     print(&machine, &options, &reports)
 }
 
-/// Uses a second.
+/// Uses a second. A thread's handle is its own, as a process's is.
 fn measure(system: usize, cell: Cell, calibration: Calibration, window: Duration) -> anyhow::Result<f64> {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    let name = format!("bench-rwlock-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
     match system {
         0 => {
-            let lock = ShmMutex::create_anonymous(0u64)?;
-            let held = || lock.lock().unwrap_or_else(|_| unreachable!("nobody dies"));
-            let read = |work: &dyn Fn()| {
-                let count = held();
-                work();
-                *count
-            };
-            let add = |work: &dyn Fn()| {
-                let mut count = held();
-                work();
-                *count += 1;
-            };
-            contend(&Lock { read: &read, add: &add }, cell, calibration, window)
+            let _keep = ShmMutex::create(&name, 0u64)?;
+            contend(|| Ok(ShmMutex::open(&name)?), cell, calibration, window)
         }
         1 => {
-            let lock = ShmRwLock::create_anonymous(0u64)?;
-            let read = |work: &dyn Fn()| {
-                let count = lock.read().unwrap_or_else(|_| unreachable!("nobody dies"));
-                work();
-                *count
-            };
-            let add = |work: &dyn Fn()| {
-                let mut count = lock.write().unwrap_or_else(|_| unreachable!("nobody dies"));
-                work();
-                *count += 1;
-            };
-            contend(&Lock { read: &read, add: &add }, cell, calibration, window)
+            let _keep = ShmRwLock::create(&name, 0u64)?;
+            contend(|| Ok(ShmRwLock::open(&name)?), cell, calibration, window)
         }
         2 => {
-            let lock = parking_lot::Mutex::new(0u64);
-            let read = |work: &dyn Fn()| {
-                let count = lock.lock();
-                work();
-                *count
-            };
-            let add = |work: &dyn Fn()| {
-                let mut count = lock.lock();
-                work();
-                *count += 1;
-            };
-            contend(&Lock { read: &read, add: &add }, cell, calibration, window)
+            let lock = Arc::new(parking_lot::Mutex::new(0u64));
+            contend(|| Ok(Arc::clone(&lock)), cell, calibration, window)
         }
         _ => {
-            let lock = parking_lot::RwLock::new(0u64);
-            let read = |work: &dyn Fn()| {
-                let count = lock.read();
-                work();
-                *count
-            };
-            let add = |work: &dyn Fn()| {
-                let mut count = lock.write();
-                work();
-                *count += 1;
-            };
-            contend(&Lock { read: &read, add: &add }, cell, calibration, window)
+            let lock = Arc::new(parking_lot::RwLock::new(0u64));
+            contend(|| Ok(Arc::clone(&lock)), cell, calibration, window)
         }
     }
 }
 
-fn contend(lock: &Lock<'_>, cell: Cell, calibration: Calibration, window: Duration) -> anyhow::Result<f64> {
+fn contend<L: Count + Send>(
+    handle: impl Fn() -> anyhow::Result<L>,
+    cell: Cell,
+    calibration: Calibration,
+    window: Duration,
+) -> anyhow::Result<f64> {
     let (stop, start) = (AtomicBool::new(false), Barrier::new(cell.threads + 1));
     let work = || calibration.work(cell.hold_ns);
-    let user = |first: u64| {
+    let user = |lock: L, first: u64| {
         start.wait();
         let (mut uses, mut writes) = (0u64, 0u64);
         while !stop.load(Ordering::Relaxed) {
             if (uses + first).is_multiple_of(cell.write_every) {
-                (lock.add)(&work);
+                lock.add(&work);
                 writes += 1;
             } else {
-                black_box((lock.read)(&work));
+                black_box(lock.read(&work));
             }
             uses += 1;
         }
         (uses, writes)
     };
+    let handles: Vec<L> = (0..cell.threads).map(|_| handle()).collect::<anyhow::Result<_>>()?;
+    let (user, start) = (&user, &start);
     let (uses, writes) = thread::scope(|scope| {
-        let users: Vec<_> = (0..cell.threads as u64).map(|first| scope.spawn(move || user(first))).collect();
+        let users: Vec<_> = (0..).zip(handles).map(|(first, lock)| scope.spawn(move || user(lock, first))).collect();
         start.wait();
         thread::sleep(window);
         stop.store(true, Ordering::Relaxed);
         let counts = users.into_iter().map(|user| user.join().unwrap_or_default());
         counts.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1))
     });
-    let counted = (lock.read)(&|| ());
+    let counted = handle()?.read(&|| ());
     ensure!(counted == writes, "{writes} writes, and a count of {counted}");
     Ok(uses as f64 / window.as_secs_f64())
 }

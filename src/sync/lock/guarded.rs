@@ -68,8 +68,8 @@ pub(crate) struct Guarded<W> {
     pub(crate) owner: u64,
     /// Whether the owner lives.
     owner_check: PeerCheck,
-    /// Whether those live that a writer waits for.
-    readers_check: PeerCheck,
+    /// Whether those live that a writer waits for. Apart from the owner, whom who waits beside it asks about.
+    pub(crate) readers_check: PeerCheck,
 }
 
 /// The lock is held.
@@ -158,23 +158,23 @@ impl<W: GuardingWords> Guarded<W> {
         self.object.check_not_forked().map_err(|owner| NotHeld::Forked { owner })
     }
 
-    /// Takes the lock, waiting for it until `deadline_ns` on [`now_ns`](crate::sync::clock::now_ns)'s clock.
+    /// Takes the lock, waiting for it until `deadline_ns` on [`now_ns`](crate::sync::clock::now_ns)'s clock, and books the wait.
     #[inline]
     pub(crate) fn lock_until(&self, deadline_ns: Option<u64>) -> Result<Held, NotHeld> {
         self.check_not_forked()?;
         if self.lock_words().try_take_free(self.owner) {
             return Ok(Held::Whole);
         }
-        self.wait(deadline_ns)
+        let (held, cost) = self.wait(deadline_ns)?;
+        self.book(cost);
+        Ok(held)
     }
 
+    /// Takes the lock, waiting for it, and says what the wait has cost, if it was one: it is for the caller to book.
     #[cold]
-    pub(crate) fn wait(&self, deadline_ns: Option<u64>) -> Result<Held, NotHeld> {
+    pub(crate) fn wait(&self, deadline_ns: Option<u64>) -> Result<(Held, Option<WaitCost>), NotHeld> {
         let waited = self.lock_words().wait(self.owner, deadline_ns, self.owner_deaths()).ok_or(NotHeld::Stalled)?;
-        if let Some(cost) = waited.cost {
-            self.book(cost);
-        }
-        Ok(self.held(waited.taken))
+        Ok((self.held(waited.taken), waited.cost))
     }
 
     /// Takes the lock if nobody holds it, also past those who wait for it.
@@ -188,9 +188,9 @@ impl<W: GuardingWords> Guarded<W> {
         Deaths { check: &self.owner_check, sweep: |seat| self.object.sweep_seat(seat) }
     }
 
-    /// How a writer learns of the deaths of readers. Apart from those of owners, which who waits beside it asks about.
-    pub(crate) fn reader_deaths(&self) -> Deaths<'_, impl FnMut(u64) -> Option<u32>> {
-        Deaths { check: &self.readers_check, sweep: |seat| self.object.sweep_seat(seat) }
+    /// Whether the participant in that seat is proven dead, or has left.
+    pub(crate) fn is_gone(&self, seat: u64) -> bool {
+        self.object.sweep_seat(seat).is_some()
     }
 
     /// Gives the lock back, unless this is a child that has it by `fork`: its parent holds it.
@@ -212,8 +212,9 @@ impl<W: GuardingWords> Guarded<W> {
         Held::OwnerDied { pid: Some(died.load(Relaxed) as u32).filter(|&pid| pid != 0) }
     }
 
-    /// Books a wait, as the owner.
-    pub(crate) fn book(&self, cost: WaitCost) {
+    /// Books a wait, as the owner, if it was one.
+    pub(crate) fn book(&self, cost: Option<WaitCost>) {
+        let Some(cost) = cost else { return };
         let add = |word: &AtomicU64, amount| word.store(word.load(Relaxed).wrapping_add(amount), Relaxed);
         let lock = self.lock_words();
         add(&lock.waits, 1);
@@ -243,9 +244,9 @@ impl<W: GuardingWords> Guarded<W> {
 /// What waits for a lock have cost, from its creation on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LockWaits {
-    /// Times that the lock was had only after a wait: another held it, or was before in the queue.
+    /// Times that the lock was had only after a wait: another held it, or was before in the queue, or read.
     pub waits: u64,
-    /// Nanoseconds of these waits, but for those of less than a microsecond or so.
+    /// Nanoseconds of these waits, but for those that a first burst of polls ended, of some 30 us at most.
     pub wait_ns: u64,
     /// Sleeps in these waits.
     pub parks: u64,

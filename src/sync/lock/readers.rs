@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::prim::AtomicU64;
-use crate::prim::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use crate::prim::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use crate::prim::{fence, step};
 use crate::sync::futex::Slept;
 use crate::sync::lock::word::{DIED, OWNER, lower_half};
@@ -41,7 +41,7 @@ pub(crate) struct ReadersWriterWords {
 /// | bits | 0 | else | set by | cleared by |
 /// |---|---|---|---|---|
 /// | 0-30 | nobody reads | how many do | its readers | these; who proves its death |
-/// | 31 | nobody waits for that | a writer may sleep until nobody reads | the writer | the last reader; who comes to the place next |
+/// | 31 | nobody waits for that | a writer may sleep until nobody reads | the writer | the last reader; who comes to the place next; who proves its death |
 /// | 32-61 | never had | the seat of the participant | who comes to the place | nobody |
 #[repr(C, align(64))]
 #[derive(Debug)]
@@ -63,10 +63,31 @@ impl ReadersWriterWords {
         &self.readers
     }
 
-    /// W1, with the lock in hand: from now on nobody comes to read who is not counted.
-    pub(crate) fn close_to_readers(&self) {
+    /// W1 and W2, with the lock in hand: from now on nobody comes to read who is not counted; then `wait` for every place where
+    /// somebody reads, as long as it says so.
+    pub(crate) fn drain(&self, mut wait: impl FnMut(&Readers) -> bool) -> bool {
         // Edge `reading`, both ends: to the fence in `try_enter`, or from it.
         fence(SeqCst);
+        step("write.closed");
+        let have_left = self.readers.iter().all(|readers| readers.have_left() || wait(readers));
+        step("write.drained");
+        have_left
+    }
+
+    /// From the whole lock, held by the participant in `seat`, to a reader's. False, and the lock is held on, where the participant
+    /// has too many readers.
+    pub(crate) fn let_readers_in(&self, seat: u64) -> bool {
+        let is_counted = self.readers_of(seat).count_one();
+        if is_counted {
+            // Whoever takes the lock next sees the count, by edge `unlocked`.
+            self.lock.give_back(seat);
+        }
+        is_counted
+    }
+
+    /// Wakes every writer that sleeps, so that it looks how to wait.
+    pub(crate) fn wake_writers(&self) {
+        self.readers.iter().filter(|readers| readers.word.load(Relaxed) & AWAITED != 0).for_each(Readers::wake);
     }
 }
 
@@ -74,7 +95,7 @@ impl Readers {
     /// The participant in `seat` has come to this place; whoever had it before is dead or has left.
     pub(crate) fn seat(&self, seat: u64) {
         // Edge `seated`, writing end.
-        if self.word.swap(seat << SEAT_SHIFT, AcqRel) & AWAITED != 0 {
+        if self.word.swap(seat << SEAT_SHIFT, Release) & AWAITED != 0 {
             self.wake();
         }
     }
@@ -82,8 +103,11 @@ impl Readers {
     /// E1 and E2: reads on, unless somebody has the lock or nobody has made whole what a dead one left.
     #[inline]
     pub(crate) fn try_enter(&self, lock: &LockWords) -> bool {
-        self.count_one();
-        // Edge `reading`, both ends: to the fence in `close_to_readers`, or from it.
+        // Looked at once before: who cannot read is not to be waited for.
+        if lock.word.load(Relaxed) & (OWNER | DIED) != 0 || !self.count_one() {
+            return false;
+        }
+        // Edge `reading`, both ends: to the fence in `drain`, or from it.
         fence(SeqCst);
         // Edge `unlocked`, reading end.
         if lock.word.load(Acquire) & (OWNER | DIED) == 0 {
@@ -93,17 +117,15 @@ impl Readers {
         false
     }
 
-    /// E1; alone by who has the lock, and is about to give it back.
-    ///
-    /// # Panics
-    /// The participant has 2^30 readers.
+    /// E1; false where there are too many.
     #[inline]
-    pub(crate) fn count_one(&self) {
-        if self.word.fetch_add(1, Relaxed) & COUNT >= COUNT_MAX {
+    fn count_one(&self) -> bool {
+        let is_counted = self.word.fetch_add(1, Relaxed) & COUNT < COUNT_MAX;
+        if !is_counted {
             self.word.fetch_sub(1, Relaxed);
-            panic!("2^30 guards of one handle, of which none was dropped");
         }
         step("read.counted");
+        is_counted
     }
 
     /// E3: reads no more.

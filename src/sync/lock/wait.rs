@@ -6,6 +6,7 @@ use crate::prim::Ordering::Relaxed;
 use crate::prim::step;
 use crate::sync::clock::now_ns;
 use crate::sync::eventcount::PARK_NS_MAX;
+use crate::sync::futex::Slept;
 use crate::sync::lock::raw::{Taken, Waiter};
 use crate::sync::lock::strategy::LockStrategy;
 use crate::sync::lock::words::LockWords;
@@ -54,20 +55,14 @@ pub(crate) struct Deaths<'a, F> {
 }
 
 impl<F: FnMut(u64) -> Option<u32>> Deaths<'_, F> {
-    /// The process of who is in the seat `seat()`, as [`Deaths::sweep`] says it, if that one is dead and it is time to ask.
-    pub(super) fn dead_when_due(&mut self, now: u64, seat: impl FnOnce() -> u64) -> Option<(u64, u32)> {
+    /// D1, if the owner is dead and it is time to ask.
+    fn inherit_when_due(&mut self, waiter: &mut Waiter<'_>, now: u64) -> Option<Taken> {
         if !self.check.is_due(now) {
             return None;
         }
-        let seat = seat();
-        let pid = if seat == 0 { None } else { (self.sweep)(seat) };
-        Some((seat, pid?))
-    }
-
-    /// D1, if the owner is dead and it is time to ask.
-    fn inherit_when_due(&mut self, waiter: &mut Waiter<'_>, now: u64) -> Option<Taken> {
-        let (owner, pid) = self.dead_when_due(now, || waiter.owner_now())?;
-        waiter.take_from_dead(owner, pid)
+        let owner = waiter.owner_now();
+        let pid = if owner == 0 { None } else { (self.sweep)(owner) };
+        waiter.take_from_dead(owner, pid?)
     }
 }
 
@@ -146,9 +141,8 @@ impl LockWords {
                 waiter.stop_queueing();
             }
             if strategy.sleeps_after(waited_ns) {
-                parks += 1;
                 let wakes_ns = wakes_ns(&waiter, began_ns, queued_ns, deadline_ns, now);
-                let _look_again = waiter.sleep(Duration::from_nanos(wakes_ns));
+                parks += u64::from(waiter.sleep(Duration::from_nanos(wakes_ns)) != Slept::Not);
                 continue;
             }
             if let Some(taken) = spin(&mut waiter, polls_after(waited_ns)) {
