@@ -100,7 +100,7 @@ fn nobody_reads_while_another_writes() {
 
 #[test]
 fn a_writer_that_sleeps_is_woken_by_the_last_reader() {
-    model(3, || {
+    model(2, || {
         let shared = shared();
         // Two threads of one participant: only the last of them wakes.
         let readers = [(); 2].map(|()| spawn(&shared, |shared| read_once(shared, 1)));

@@ -18,6 +18,9 @@ const LEAST_NS: f64 = 100.0;
 /// Ridge penalties that are tried.
 const PENALTIES: [f64; 9] = [1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0];
 
+/// An arm's cost differs from the default's by so much at most, as a logarithm: what is far worse is not chosen, however far, and
+/// would bend the fit where the choice is close.
+const DIFFERENCE_MAX: f64 = 0.5;
 /// Margins that are tried.
 const MARGINS: [f64; 8] = [0.0, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.4];
 
@@ -85,8 +88,8 @@ pub(super) fn fit(cells: &Cells) -> Result<Chooser, TrainError> {
         let mut excess = [0.0; MARGINS.len()];
         for region in regions(cells) {
             let (held_out, rest) = split(cells, region);
-            let mut chooser =
-                Chooser { arms: fit_arms(&rest, penalty)?, default_arm: cheapest_arm(&rest), margin: 0.0 };
+            let default_arm = cheapest_arm(&rest);
+            let mut chooser = Chooser { arms: fit_arms(&rest, default_arm, penalty)?, default_arm, margin: 0.0 };
             for (margin, excess) in MARGINS.into_iter().zip(&mut excess) {
                 chooser.margin = margin;
                 *excess += held_out.iter().map(|(of, costs)| costs[chooser.choose(of)] - least(costs)).sum::<f64>();
@@ -99,7 +102,8 @@ pub(super) fn fit(cells: &Cells) -> Result<Chooser, TrainError> {
         }
     }
     let (_, penalty, margin) = best;
-    Ok(Chooser { arms: fit_arms(cells, penalty)?, default_arm: cheapest_arm(cells), margin })
+    let default_arm = cheapest_arm(cells);
+    Ok(Chooser { arms: fit_arms(cells, default_arm, penalty)?, default_arm, margin })
 }
 
 /// The one arm that costs least over all.
@@ -108,8 +112,8 @@ pub(super) fn cheapest_arm(cells: &Cells) -> usize {
     cheapest(&std::array::from_fn(excess))
 }
 
-/// Ridge regression of each arm's log cost on the situation's terms.
-fn fit_arms(cells: &Cells, penalty: f64) -> Result<Arms, TrainError> {
+/// Ridge regressions on the situation's terms: of the log cost of `default_arm`, and of how far each other arm's differs from that.
+fn fit_arms(cells: &Cells, default_arm: usize, penalty: f64) -> Result<Arms, TrainError> {
     let rows: Vec<[f64; CONTENTION_TERMS]> = cells.keys().map(Contention::terms).collect();
     let count = rows.len() as f64;
     // The first term is the constant.
@@ -121,15 +125,23 @@ fn fit_arms(cells: &Cells, penalty: f64) -> Result<Arms, TrainError> {
         (rows[row][i + 1] - mean[i + 1]) / scale[i + 1]
     });
     let mut design = Design { columns, labels: Vec::new(), nearer: Vec::new() };
-    let mut arms = [[0.0; CONTENTION_TERMS]; LOCK_ARMS.len()];
-    for (arm, weights) in arms.iter_mut().enumerate() {
-        design.labels = cells.values().map(|costs| costs[arm]).collect();
+    let mut fit_to = |label: &dyn Fn(&ArmCosts) -> f64| -> Result<ArmWeights, TrainError> {
+        design.labels = cells.values().map(label).collect();
         let fitted = fit_ridge(&design, penalty)?;
+        let mut weights = [0.0; CONTENTION_TERMS];
         weights[0] = fitted.intercept;
         for (i, weight) in fitted.of_features.iter().enumerate() {
             weights[i + 1] = weight / scale[i + 1];
             weights[0] -= weight * mean[i + 1] / scale[i + 1];
         }
+        Ok(weights)
+    };
+    let of_default = fit_to(&|costs| costs[default_arm])?;
+    let mut arms = [of_default; LOCK_ARMS.len()];
+    for (arm, weights) in arms.iter_mut().enumerate().filter(|(arm, _)| *arm != default_arm) {
+        let difference = |costs: &ArmCosts| costs[arm] - costs[default_arm];
+        let of_difference = fit_to(&|costs| difference(costs).clamp(-DIFFERENCE_MAX, DIFFERENCE_MAX))?;
+        weights.iter_mut().zip(of_difference).for_each(|(weight, more)| *weight += more);
     }
     Ok(arms)
 }

@@ -23,6 +23,8 @@ const THINKS_NS: [u32; 4] = [0, 1_000, 10_000, 100_000];
 /// Waits beyond this are counted as this.
 const WAIT_NS_MAX: u64 = 10_000_000_000;
 const SEED: u64 = 20_260_101;
+/// Work of that long is timed as it is done: a CPU that is a percent slower than it was would else pass for a wait.
+const TIMED_FROM_NS: u32 = 10_000;
 
 /// How the sweep is run.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +67,45 @@ pub struct Measured {
 struct Pace {
     steps_a_ns: f64,
     clock_ns: f64,
+}
+
+/// Work that a contender does again and again.
+#[derive(Debug)]
+struct Work {
+    steps: u64,
+    ns: f64,
+    /// How long each time, where that is told.
+    times: Option<Histogram<u64>>,
+}
+
+impl Work {
+    fn of(ns: u32, pace: Pace) -> Result<Self, CalibrateError> {
+        let times = (ns >= TIMED_FROM_NS).then(histogram).transpose()?;
+        Ok(Self { steps: pace.steps(ns), ns: f64::from(ns), times })
+    }
+
+    fn run(&mut self) {
+        let Some(times) = &mut self.times else { return work(self.steps) };
+        let began = Instant::now();
+        work(self.steps);
+        times.saturating_record(began.elapsed().as_nanos() as u64);
+    }
+
+    fn add(&mut self, other: Self) -> Result<(), CalibrateError> {
+        if let (Some(times), Some(others)) = (&mut self.times, other.times) {
+            times.add(others).map_err(|_| CalibrateError::NoHistogram)?;
+        }
+        Ok(())
+    }
+
+    /// Nanoseconds that it takes where nothing comes between: half of the times nothing did. With what looking at the clock takes.
+    fn undisturbed_ns(&self, pace: Pace) -> f64 {
+        self.times.as_ref().map_or(self.ns, |times| times.value_at_quantile(0.5) as f64 + pace.clock_ns / 2.0)
+    }
+}
+
+fn histogram() -> Result<Histogram<u64>, CalibrateError> {
+    Histogram::new_with_max(WAIT_NS_MAX, 3).map_err(|_| CalibrateError::NoHistogram)
 }
 
 /// Every situation of the sweep on a machine of so many CPUs.
@@ -115,20 +156,20 @@ fn measure(
     mutex.set_strategy(LOCK_ARMS[arm]);
     let contenders = contention.contenders as usize;
     let (start, stop) = (Barrier::new(contenders + 1), AtomicBool::new(false));
-    let (hold, think) = (pace.steps(contention.hold_ns), pace.steps(contention.think_ns));
+    let works = || Ok::<_, CalibrateError>((Work::of(contention.hold_ns, pace)?, Work::of(contention.think_ns, pace)?));
     let contend = || {
-        let mut waits = Histogram::<u64>::new_with_max(WAIT_NS_MAX, 3).map_err(|_| CalibrateError::NoHistogram)?;
+        let (mut waits, (mut hold, mut think)) = (histogram()?, works()?);
         start.wait();
         let (cpu_before_ns, began) = (thread_cpu_ns(), Instant::now());
         while !stop.load(Ordering::Relaxed) {
             let wanted = Instant::now();
             let Ok(guard) = mutex.lock() else { return Err(CalibrateError::LockFailed) };
             waits.saturating_record(wanted.elapsed().as_nanos() as u64);
-            work(hold);
+            hold.run();
             drop(guard);
-            work(think);
+            think.run();
         }
-        Ok((waits, thread_cpu_ns() - cpu_before_ns, began.elapsed().as_nanos() as u64))
+        Ok((waits, (hold, think), thread_cpu_ns() - cpu_before_ns, began.elapsed().as_nanos() as u64))
     };
     let per_thread: Vec<Result<_, _>> = thread::scope(|scope| {
         let threads: Vec<_> = (0..contenders).map(|_| scope.spawn(contend)).collect();
@@ -137,16 +178,18 @@ fn measure(
         stop.store(true, Ordering::Relaxed);
         threads.into_iter().map(|thread| thread.join().unwrap_or(Err(CalibrateError::LockFailed))).collect()
     });
-    let mut waits = Histogram::<u64>::new_with_max(WAIT_NS_MAX, 3).map_err(|_| CalibrateError::NoHistogram)?;
+    let (mut waits, (mut hold, mut think)) = (histogram()?, works()?);
     let (mut cpu_ns, mut elapsed_ns) = (0, 0);
     for of_thread in per_thread {
-        let (its_waits, its_cpu_ns, its_elapsed_ns) = of_thread?;
+        let (its_waits, (its_hold, its_think), its_cpu_ns, its_elapsed_ns) = of_thread?;
         waits.add(its_waits).map_err(|_| CalibrateError::NoHistogram)?;
+        hold.add(its_hold)?;
+        think.add(its_think)?;
         cpu_ns += its_cpu_ns;
         elapsed_ns += its_elapsed_ns;
     }
     let locks = waits.len();
-    let worked_ns = f64::from(contention.hold_ns) + f64::from(contention.think_ns) + pace.clock_ns;
+    let worked_ns = hold.undisturbed_ns(pace) + think.undisturbed_ns(pace) + pace.clock_ns;
     let beyond_work = |ns: u64| (ns as f64 / locks.max(1) as f64 - worked_ns).max(0.0);
     Ok(Measured {
         round,
