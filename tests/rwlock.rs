@@ -249,6 +249,29 @@ fn a_panic_gives_the_lock_back() {
 }
 
 #[test]
+fn a_value_that_no_stack_has_room_for_is_made_in_place() {
+    const BYTES: usize = 64 << 20;
+    let name = name("large");
+    let lock = ShmRwLock::<[u8; BYTES]>::create_zeroed(&name).unwrap();
+    write(&lock)[BYTES - 1] = 7;
+    let there = ShmRwLock::<[u8; BYTES]>::open(&name).unwrap();
+    assert_eq!((there.read().unwrap_or_else(|_| unreachable!())[BYTES - 1], read(&lock)[0]), (7, 0));
+    let mutex = ShmMutex::<[u8; BYTES]>::create_zeroed(&format!("{name}-mutex")).unwrap();
+    assert!(mutex.lock().is_ok_and(|value| value.iter().all(|&byte| byte == 0)));
+}
+
+#[test]
+fn an_error_without_its_guard_goes_past_the_lock() {
+    fn stalled() -> Result<u64, Box<dyn std::error::Error + Send + Sync>> {
+        let lock = ShmRwLock::create_anonymous(7u64)?;
+        let _reader = lock.read().map_err(LockError::without_guard)?;
+        assert_eq!(*lock.try_read().map_err(TryLockError::without_guard)?, 7);
+        Ok(*lock.write_timeout(SHORT).map_err(LockError::without_guard)?)
+    }
+    assert!(stalled().unwrap_err().downcast::<LockError<()>>().is_ok_and(|error| matches!(*error, LockError::Stalled)));
+}
+
+#[test]
 fn a_name_of_another_kind_or_size_is_refused() {
     let name = name("kind");
     let lock = ShmRwLock::create(&name, 0u64).unwrap();

@@ -82,7 +82,7 @@ fn bad_input_gets_one_clear_line_and_leaves_nothing_behind() {
     let port = busy.local_addr().unwrap().port().to_string();
     refused(at, &["demo", "--port", &port], 3, "--port");
     refused(at, &["record", "nobody", "-o", "trace"], 3, "nothing is called `nobody`");
-    refused(at, &["record", "../etc", "-o", "trace"], 2, "cannot name a channel");
+    refused(at, &["record", "../etc", "-o", "trace"], 2, "cannot be a name");
     refused(at, &["train", "nowhere"], 3, "nowhere");
     refused(at, &["evaluate", "nowhere", "."], 3, "nowhere/overflow.json");
     refused(at, &["evaluate", ".", "--tau", "2"], 2, "tau is 2");

@@ -8,13 +8,13 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum ShmError {
     /// The name has characters that a file name in the host directory must not have, or is too long.
-    #[error("`{name}` cannot name a channel: use 1 to 100 letters, digits, `.`, `_` or `-`, not starting with `.`")]
+    #[error("`{name}` cannot be a name: use 1 to 100 letters, digits, `.`, `_` or `-`, not starting with `.`")]
     BadName {
         /// The name as given.
         name: String,
     },
     /// A living process holds a channel of this name.
-    #[error("`{name}` is in use by process {pid}: open it instead of creating it, or choose another name")]
+    #[error("`{name}` is in use by process {pid}: open it, if it is of the kind you want, or choose another name")]
     NameInUse {
         /// The name asked for.
         name: String,

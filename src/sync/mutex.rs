@@ -22,7 +22,8 @@ use crate::sync::lock::words::LockWords;
 /// - **Death.** When a process dies with the lock in hand, whoever locks next gets [`LockError::OwnerDied`], with the value as
 ///   the dead left it, and so does everybody after that, until one says that the value is whole
 ///   ([`OwnerDied::mark_consistent`]). A death is proven by the kernel, never guessed from the time that has passed: a stopped
-///   owner keeps the lock. A panic is no death: it gives the lock back as it unwinds.
+///   owner keeps the lock. A panic is no death: it gives the lock back as it unwinds. Who drops its handle over a guard that was
+///   forgotten, or calls `exec`, has died in this sense.
 /// - **Waiting.** How threads wait for the lock is a [`LockStrategy`], which any process can change at any moment.
 /// - **Fairness.** A thread that has waited for 50 ms stands in a queue, past which nobody takes the lock but who only tries
 ///   ([`ShmMutex::try_lock`]), who is at its deadline, and who has stood in the queue for 20 ms, since somebody before it may
@@ -48,11 +49,11 @@ use crate::sync::lock::words::LockWords;
 ///         *dead = [0; 2]; // whatever makes the value whole
 ///         dead.mark_consistent()
 ///     }
-///     Err(error) => return Err(error.to_string().into()),
+///     Err(error) => return Err(error.without_guard().into()),
 /// };
 /// totals[0] += 1;
 /// drop(totals);
-/// assert_eq!(*here.lock().map_err(|e| e.to_string())?, [1, 0]);
+/// assert_eq!(*here.lock().map_err(LockError::without_guard)?, [1, 0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct ShmMutex<T> {
@@ -66,7 +67,8 @@ unsafe impl<T: Send> Send for ShmMutex<T> {}
 unsafe impl<T: Send> Sync for ShmMutex<T> {}
 
 impl<T: FromBytes + IntoBytes + KnownLayout + Send> ShmMutex<T> {
-    /// Creates the mutex under `name`, in this user's host directory.
+    /// Creates the mutex under `name`, in this user's host directory. The value goes by the stack: see
+    /// [`ShmMutex::create_zeroed`] for a large one.
     ///
     /// # Errors
     /// [`ShmError::NameInUse`] and [`ShmError::BadName`]; and where memory cannot be had.
@@ -80,6 +82,14 @@ impl<T: FromBytes + IntoBytes + KnownLayout + Send> ShmMutex<T> {
     /// Memory cannot be had.
     pub fn create_anonymous(value: T) -> Result<Self, ShmError> {
         Ok(Self::of(Guarded::create(None, value)?))
+    }
+
+    /// Creates the mutex under `name`, over a value of zeros, which is nowhere but there: also one that no stack has room for.
+    ///
+    /// # Errors
+    /// As [`ShmMutex::create`].
+    pub fn create_zeroed(name: &str) -> Result<Self, ShmError> {
+        Ok(Self::of(Guarded::create_zeroed::<T>(Some(name))?))
     }
 
     /// Opens the mutex that a living process of this user holds under `name`.
@@ -197,7 +207,8 @@ impl<T> DerefMut for MutexGuard<'_, T> {
 impl<T> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.mutex.shared.unlock();
+        let shared = &*self.mutex.shared;
+        shared.unlock(shared.taken);
     }
 }
 

@@ -26,28 +26,30 @@ use crate::sync::lock::wait::WaitCost;
 ///
 /// - **Death.** A reader that dies leaves the value whole: a writer that waits for it learns of its death, within 20 ms. A
 ///   writer that dies leaves [`LockError::OwnerDied`] to whoever comes next, to read or to write, who then alone has the lock,
-///   and so on until one says that the value is whole ([`OwnerDied::mark_consistent`]). Who dies within [`ShmRwLock::read`],
-///   after it had to wait for a writer, may leave the same.
+///   and so on until one says that the value is whole ([`OwnerDied::mark_consistent`]). Who dies as it waits leaves nothing. Who
+///   drops its handle over a guard that was forgotten, or calls `exec`, has died in this sense.
 /// - **Waiting.** As for the mutex, by a [`LockStrategy`].
 /// - **Fairness.** Readers come in past writers that stand in line, while nobody has the lock to write. A writer that has it waits
-///   for those who read already; who comes to read then stands in line with the writers, by the mutex's rules.
-/// - **Relocking.** Who reads and writes, or writes and reads, on one thread waits for itself. So may who reads twice.
+///   for those who read already; who comes to read then stands in line with the writers, by the mutex's rules. Such a writer has
+///   the lock: while it is stopped, nobody comes in.
+/// - **Relocking.** Who reads and writes, or writes and reads, on one thread waits for itself. So may who reads twice, where
+///   a writer comes in between. A guard that nothing names lives to the end of its statement.
 /// - **Fork.** Handles are refused in a child, and guards that it has by `fork` give back nothing there. They do not keep writers
 ///   away from it: it is not to read by them.
 ///
 /// ```
-/// use tidegate::ShmRwLock;
+/// use tidegate::{LockError, ShmRwLock, TryLockError};
 ///
 /// let name = format!("limits-{}", std::process::id());
 /// let here = ShmRwLock::create(&name, [10u32, 20])?;
 /// let there = ShmRwLock::<[u32; 2]>::open(&name)?; // in another process
 /// {
-///     let (first, second) = (here.read().map_err(|e| e.to_string())?, there.read().map_err(|e| e.to_string())?);
-///     assert_eq!(*first, *second);
+///     let (first, second) = (here.read().map_err(LockError::without_guard)?, there.try_read());
+///     assert_eq!(*first, *second.map_err(TryLockError::without_guard)?);
 ///     assert!(here.try_write().is_err());
 /// }
-/// there.write().map_err(|e| e.to_string())?[0] = 30;
-/// assert_eq!(*here.read().map_err(|e| e.to_string())?, [30, 20]);
+/// there.write().map_err(LockError::without_guard)?[0] = 30;
+/// assert_eq!(*here.read().map_err(LockError::without_guard)?, [30, 20]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct ShmRwLock<T> {
@@ -66,7 +68,8 @@ type Read<'a, T> = Result<RwLockReadGuard<'a, T>, LockError<RwLockWriteGuard<'a,
 type Written<'a, T> = Result<RwLockWriteGuard<'a, T>, LockError<RwLockWriteGuard<'a, T>>>;
 
 impl<T: FromBytes + IntoBytes + KnownLayout + Send + Sync> ShmRwLock<T> {
-    /// Creates the lock under `name`, in this user's host directory.
+    /// Creates the lock under `name`, in this user's host directory. The value goes by the stack: see
+    /// [`ShmRwLock::create_zeroed`] for a large one.
     ///
     /// # Errors
     /// [`ShmError::NameInUse`] and [`ShmError::BadName`]; and where memory cannot be had.
@@ -80,6 +83,14 @@ impl<T: FromBytes + IntoBytes + KnownLayout + Send + Sync> ShmRwLock<T> {
     /// Memory cannot be had.
     pub fn create_anonymous(value: T) -> Result<Self, ShmError> {
         Ok(Self::of(Guarded::create(None, value)?))
+    }
+
+    /// Creates the lock under `name`, over a value of zeros, which is nowhere but there: also one that no stack has room for.
+    ///
+    /// # Errors
+    /// As [`ShmRwLock::create`].
+    pub fn create_zeroed(name: &str) -> Result<Self, ShmError> {
+        Ok(Self::of(Guarded::create_zeroed::<T>(Some(name))?))
     }
 
     /// Opens the lock that a living process of this user holds under `name`, whose value is a `T` also by its layout.
@@ -146,7 +157,18 @@ impl<T> ShmRwLock<T> {
             return self.written(held, deadline_ns, cost).map(RwLockWriteGuard::downgrade);
         }
         self.shared.book(cost);
-        Ok(self.writing().downgrade())
+        Ok(self.reading_from(self.shared.taken))
+    }
+
+    /// From the whole lock, held as `owner`, to a reader's.
+    fn reading_from(&self, owner: u64) -> RwLockReadGuard<'_, T> {
+        let shared = &*self.shared;
+        // In a child made by `fork` both are the parent's.
+        if shared.check_not_forked().is_ok() && !shared.words.let_readers_in(owner) {
+            shared.lock_words().touch();
+            return self.reading(false);
+        }
+        self.reading(true)
     }
 
     /// Locks to write, waiting for readers and other writers as long as it takes.
@@ -172,7 +194,7 @@ impl<T> ShmRwLock<T> {
     #[inline]
     fn write_until(&self, deadline_ns: Option<u64>) -> Written<'_, T> {
         self.shared.check_not_forked()?;
-        let is_had = self.shared.lock_words().try_take_free(self.shared.owner);
+        let is_had = self.shared.lock_words().try_take_free(self.shared.taken);
         let (held, cost) = if is_had { (Held::Whole, None) } else { self.shared.wait(deadline_ns)? };
         self.written(held, deadline_ns, cost)
     }
@@ -193,9 +215,12 @@ impl<T> ShmRwLock<T> {
     /// The lock is held as said, and has `cost` that much: a writer's, once nobody reads.
     #[inline]
     fn written(&self, held: Held, deadline_ns: Option<u64>, cost: Option<WaitCost>) -> Written<'_, T> {
-        let guard = self.writing();
+        if !self.shared.drain(deadline_ns, cost) {
+            self.shared.unlock(self.shared.taken);
+            return Err(LockError::Stalled);
+        }
+        let guard = RwLockWriteGuard { lock: self, not_send: PhantomData };
         match held {
-            _ if !self.shared.drain(deadline_ns, cost) => Err(LockError::Stalled),
             Held::Whole => Ok(guard),
             Held::OwnerDied { pid } => Err(LockError::OwnerDied(OwnerDied { guard, pid })),
         }
@@ -203,10 +228,6 @@ impl<T> ShmRwLock<T> {
 
     fn reading(&self, is_counted: bool) -> RwLockReadGuard<'_, T> {
         RwLockReadGuard { lock: self, is_counted, not_send: PhantomData }
-    }
-
-    fn writing(&self) -> RwLockWriteGuard<'_, T> {
-        RwLockWriteGuard { lock: self, not_send: PhantomData }
     }
 
     /// How threads wait for this lock now.
@@ -268,10 +289,7 @@ impl<'a, T> RwLockWriteGuard<'a, T> {
     /// Reads on, and lets others read: nobody has written in between.
     pub fn downgrade(self) -> RwLockReadGuard<'a, T> {
         let guard = ManuallyDrop::new(self);
-        let ShmRwLock { shared, .. } = guard.lock;
-        // In a child made by `fork` both are the parent's.
-        let is_counted = shared.check_not_forked().is_ok() && shared.words.let_readers_in(shared.owner);
-        guard.lock.reading(is_counted)
+        guard.lock.reading_from(guard.lock.shared.seat())
     }
 }
 
@@ -314,7 +332,7 @@ impl<T> Drop for RwLockReadGuard<'_, T> {
     fn drop(&mut self) {
         let shared = &self.lock.shared;
         if !self.is_counted {
-            shared.unlock();
+            shared.unlock(shared.seat());
         } else if shared.check_not_forked().is_ok() {
             // A child that has the guard by `fork` must not take its parent's reader away.
             shared.readers().leave();
@@ -325,7 +343,8 @@ impl<T> Drop for RwLockReadGuard<'_, T> {
 impl<T> Drop for RwLockWriteGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.lock.shared.unlock();
+        let shared = &self.lock.shared;
+        shared.unlock(shared.seat());
     }
 }
 

@@ -37,7 +37,8 @@ unsafe impl SharedLayout for SemaphoreWords {}
 
 /// A number of permits that processes share by name.
 ///
-/// Each permit says who has it, so those of a process that dies come back: whoever finds none left looks for them. It lives as
+/// Each permit says who has it, so those of a process that dies come back: whoever finds none left looks for them, once in
+/// 20 ms. It lives as
 /// long as a handle on it does, in whichever process. Handles are cheap to clone, and clones share the mapping.
 ///
 /// There is no order among those who wait: a permit that comes free goes to who takes it first.

@@ -11,6 +11,7 @@ use crate::prim::Ordering::{Acquire, Relaxed};
 use crate::prim::{AtomicU64, fence};
 use crate::sync::lock::raw::Waiter;
 use crate::sync::lock::readers::ReadersWriterWords;
+use crate::sync::lock::word::UNTOUCHED;
 
 struct Shared {
     words: ReadersWriterWords,
@@ -28,7 +29,7 @@ fn shared() -> Arc<Shared> {
 }
 
 fn lock(shared: &Shared, seat: u64) {
-    let mut waiter = Waiter::new(&shared.words.lock, seat);
+    let mut waiter = Waiter::new(&shared.words.lock, seat | UNTOUCHED);
     while waiter.try_take().is_none() {
         waiter.sleep(Duration::MAX);
     }
@@ -71,7 +72,7 @@ fn enter(shared: &Shared, seat: u64) {
     let readers = shared.words.readers_of(seat);
     if !readers.try_enter(&shared.words.lock) {
         lock(shared, seat);
-        assert!(shared.words.let_readers_in(seat));
+        assert!(shared.words.let_readers_in(seat | UNTOUCHED));
     }
 }
 
@@ -236,10 +237,39 @@ fn whoever_is_found_reading_is_found_in_its_seat() {
 }
 
 #[test]
+fn who_dies_before_it_writes_leaves_the_data_whole() {
+    model(3, || {
+        let shared = shared();
+        // It waits for a reader, and dies of it.
+        enter(&shared, 2);
+        let mut dead = Waiter::new(&shared.words.lock, 1 | UNTOUCHED);
+        assert!(dead.try_take().is_some());
+        let reader = spawn(&shared, |shared| {
+            let mut waiter = Waiter::new(&shared.words.lock, 4 | UNTOUCHED);
+            let taken = waiter.take_from_dead(1, 7).unwrap();
+            assert!(!taken.is_inconsistent && taken.from_dead.is_none());
+            assert!(shared.words.let_readers_in(4 | UNTOUCHED));
+            read(shared)
+        });
+        read(&shared);
+        shared.words.readers_of(2).leave();
+        reader.join().unwrap();
+        // One that is alone writes, and dies of that.
+        shared.words.readers_of(4).leave();
+        let mut dead = Waiter::new(&shared.words.lock, 1 | UNTOUCHED);
+        assert!(dead.try_take().is_some() && shared.words.drain(|_| false));
+        add(&shared);
+        let taken = Waiter::new(&shared.words.lock, 2 | UNTOUCHED).take_from_dead(1, 7).unwrap();
+        assert!(taken.is_inconsistent && taken.from_dead == Some(7));
+    });
+}
+
+#[test]
 fn nobody_reads_what_nobody_has_made_whole() {
     model(3, || {
         let shared = shared();
         lock(&shared, 1);
+        shared.words.lock.touch();
         let reader = spawn(&shared, |shared| shared.words.readers_of(2).try_enter(&shared.words.lock));
         let taken = Waiter::new(&shared.words.lock, 2).take_from_dead(1, 7);
         assert!(taken.is_some_and(|taken| taken.is_inconsistent));

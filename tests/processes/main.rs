@@ -89,6 +89,7 @@ fn main() {
                 "a_killed_writers_lock_comes_with_what_it_left",
                 reading::a_killed_writers_lock_comes_with_what_it_left,
             ),
+            trial("a_writer_killed_as_it_waits_leaves_nothing", reading::a_writer_killed_as_it_waits_leaves_nothing),
             trial("a_stopped_reader_keeps_writers_out", reading::a_stopped_reader_keeps_writers_out),
             trial("a_forked_child_takes_no_reader_away", reading::a_forked_child_takes_no_reader_away),
             trial("killed_readers_and_writers_hold_nobody_up", reading::killed_readers_and_writers_hold_nobody_up),

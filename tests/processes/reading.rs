@@ -145,6 +145,24 @@ pub(crate) fn a_killed_writers_lock_comes_with_what_it_left() {
     }
 }
 
+pub(crate) fn a_writer_killed_as_it_waits_leaves_nothing() {
+    let lock = ShmRwLock::create("rwlock-waiting", [0u64; 3]).expect("create");
+    for strategy in STRATEGIES {
+        lock.set_strategy(strategy);
+        let reader = lock.read().expect("read");
+        let mut writer = Process::start("write_and_hold", "rwlock-waiting", 0);
+        // Until it has the lock, and waits for the reader.
+        while lock.try_read().is_ok() {
+            std::thread::yield_now();
+        }
+        writer.kill();
+        // Who reads on keeps nobody out, and nobody is told of what was not done.
+        assert!(lock.read().is_ok(), "{strategy}");
+        drop(reader);
+        assert!(lock.write().is_ok(), "{strategy}");
+    }
+}
+
 pub(crate) fn a_stopped_reader_keeps_writers_out() {
     let lock = ShmRwLock::create("rwlock-stopped", [0u64; 3]).expect("create");
     for strategy in STRATEGIES {

@@ -13,7 +13,7 @@ impl Guarded<ReadersWriterWords> {
     /// The readers of this mapping.
     #[inline]
     pub(crate) fn readers(&self) -> &Readers {
-        self.words.readers_of(self.owner)
+        self.words.readers_of(self.taken)
     }
 
     /// Waits, with the lock in hand, until nobody reads, and nobody comes to read; false when `deadline_ns`, on [`now_ns`]'s

@@ -50,6 +50,28 @@ pub struct OwnerDied<Guard> {
     pub(crate) pid: Option<u32>,
 }
 
+impl<Guard> LockError<Guard> {
+    /// The error alone, to be returned by `?` past the lock: one that holds it gives it back, as it found it.
+    pub fn without_guard(self) -> LockError<()> {
+        match self {
+            Self::OwnerDied(died) => LockError::OwnerDied(OwnerDied { guard: (), pid: died.pid }),
+            Self::Stalled => LockError::Stalled,
+            Self::Forked { owner } => LockError::Forked { owner },
+        }
+    }
+}
+
+impl<Guard> TryLockError<Guard> {
+    /// As [`LockError::without_guard`].
+    pub fn without_guard(self) -> TryLockError<()> {
+        match self {
+            Self::OwnerDied(died) => TryLockError::OwnerDied(OwnerDied { guard: (), pid: died.pid }),
+            Self::WouldBlock => TryLockError::WouldBlock,
+            Self::Forked { owner } => TryLockError::Forked { owner },
+        }
+    }
+}
+
 impl<Guard> OwnerDied<Guard> {
     /// The process that died last with the lock in hand, if it is known.
     pub fn pid(&self) -> Option<u32> {

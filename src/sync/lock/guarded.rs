@@ -1,5 +1,7 @@
 //! A lock in a segment of its own, and the value that it guards: what a mutex and a reader-writer lock are made of.
 
+use std::sync::Arc;
+
 use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
 use crate::prim::AtomicU64;
@@ -7,11 +9,13 @@ use crate::prim::Ordering::Relaxed;
 use crate::shm::ShmError;
 use crate::shm::layout::{Kind, UPPER_OFFSET, abi_hash};
 use crate::shm::object::Object;
+use crate::shm::segment::Segment;
 use crate::shm::window::{Shared, SharedLayout, Window};
 use crate::sync::lock::raw::Taken;
 use crate::sync::lock::readers::ReadersWriterWords;
 use crate::sync::lock::strategy::LockStrategy;
 use crate::sync::lock::wait::{Deaths, WaitCost};
+use crate::sync::lock::word::{OWNER, UNTOUCHED};
 use crate::sync::lock::words::{LockWords, NODES};
 use crate::sync::wait::{PeerCheck, know_this_machine};
 
@@ -27,6 +31,9 @@ pub(crate) trait GuardingWords: SharedLayout + Sized {
         UPPER_OFFSET + size_of::<Self>()
     };
 
+    /// What stands beside its owner as it takes the lock.
+    const TAKEN: u64;
+
     /// Those of what must be exclusive.
     fn lock(&self) -> &LockWords;
 
@@ -36,6 +43,7 @@ pub(crate) trait GuardingWords: SharedLayout + Sized {
 
 impl GuardingWords for LockWords {
     const KIND: Kind = Kind::Mutex;
+    const TAKEN: u64 = 0;
 
     #[inline]
     fn lock(&self) -> &LockWords {
@@ -47,6 +55,7 @@ impl GuardingWords for LockWords {
 
 impl GuardingWords for ReadersWriterWords {
     const KIND: Kind = Kind::RwLock;
+    const TAKEN: u64 = UNTOUCHED;
 
     #[inline]
     fn lock(&self) -> &LockWords {
@@ -64,8 +73,8 @@ pub(crate) struct Guarded<W> {
     object: Object,
     pub(crate) words: Shared<W>,
     value: Window,
-    /// The bits of the lock's word that say that it is held from here.
-    pub(crate) owner: u64,
+    /// The bits of the lock's word that say that it is held from here, as it is taken.
+    pub(crate) taken: u64,
     /// Whether the owner lives.
     owner_check: PeerCheck,
     /// Whether those live that a writer waits for. Apart from the owner, whom who waits beside it asks about.
@@ -111,15 +120,26 @@ impl<W: GuardingWords> Guarded<W> {
         name: Option<&str>,
         value: T,
     ) -> Result<Self, ShmError> {
-        let kind = (W::KIND, const { value_bytes::<T>() }, Self::ABI_HASH);
         let mut value = value;
-        let object = Object::create(name, kind, size_of::<W>() + size_of::<T>(), |segment| {
+        Self::create_filled::<T>(name, |segment| {
             let place = Window::at(segment, W::VALUE_OFFSET, size_of::<T>()).ok_or_else(|| too_short(segment.len()))?;
             // SAFETY: the segment has no name yet, so nobody else has it.
             unsafe { place.bytes_mut(0, size_of::<T>()) }.copy_from_slice(value.as_mut_bytes());
             Ok(())
-        })?;
-        Self::of::<T>(object)
+        })
+    }
+
+    /// Creates it under `name`, if it has one, over zeros.
+    pub(crate) fn create_zeroed<T: FromBytes + IntoBytes + KnownLayout>(name: Option<&str>) -> Result<Self, ShmError> {
+        Self::create_filled::<T>(name, |_| Ok(()))
+    }
+
+    fn create_filled<T>(
+        name: Option<&str>,
+        fill: impl FnOnce(&Arc<Segment>) -> Result<(), ShmError>,
+    ) -> Result<Self, ShmError> {
+        let kind = (W::KIND, const { value_bytes::<T>() }, Self::ABI_HASH);
+        Self::of::<T>(Object::create(name, kind, size_of::<W>() + size_of::<T>(), fill)?)
     }
 
     /// Opens what a living process of this user holds under `name`.
@@ -136,9 +156,10 @@ impl<W: GuardingWords> Guarded<W> {
         know_this_machine();
         let value = Window::at(&object.segment, W::VALUE_OFFSET, size_of::<T>())
             .ok_or_else(|| too_short(object.segment.len()))?;
-        let (words, owner) = (object.words::<W>()?, object.seat());
-        words.seat(owner);
-        Ok(Self { object, words, value, owner, owner_check: PeerCheck::default(), readers_check: PeerCheck::default() })
+        let (words, seat) = (object.words::<W>()?, object.seat());
+        words.seat(seat);
+        let taken = seat | W::TAKEN;
+        Ok(Self { object, words, value, taken, owner_check: PeerCheck::default(), readers_check: PeerCheck::default() })
     }
 
     #[inline]
@@ -162,7 +183,7 @@ impl<W: GuardingWords> Guarded<W> {
     #[inline]
     pub(crate) fn lock_until(&self, deadline_ns: Option<u64>) -> Result<Held, NotHeld> {
         self.check_not_forked()?;
-        if self.lock_words().try_take_free(self.owner) {
+        if self.lock_words().try_take_free(self.taken) {
             return Ok(Held::Whole);
         }
         let (held, cost) = self.wait(deadline_ns)?;
@@ -173,14 +194,14 @@ impl<W: GuardingWords> Guarded<W> {
     /// Takes the lock, waiting for it, and says what the wait has cost, if it was one: it is for the caller to book.
     #[cold]
     pub(crate) fn wait(&self, deadline_ns: Option<u64>) -> Result<(Held, Option<WaitCost>), NotHeld> {
-        let waited = self.lock_words().wait(self.owner, deadline_ns, self.owner_deaths()).ok_or(NotHeld::Stalled)?;
+        let waited = self.lock_words().wait(self.taken, deadline_ns, self.owner_deaths()).ok_or(NotHeld::Stalled)?;
         Ok((self.held(waited.taken), waited.cost))
     }
 
     /// Takes the lock if nobody holds it, also past those who wait for it.
     pub(crate) fn try_lock(&self) -> Result<Held, NotHeld> {
         self.check_not_forked()?;
-        let taken = self.lock_words().try_take(self.owner, self.owner_deaths()).ok_or(NotHeld::Stalled)?;
+        let taken = self.lock_words().try_take(self.taken, self.owner_deaths()).ok_or(NotHeld::Stalled)?;
         Ok(self.held(taken))
     }
 
@@ -193,11 +214,17 @@ impl<W: GuardingWords> Guarded<W> {
         self.object.sweep_seat(seat).is_some()
     }
 
-    /// Gives the lock back, unless this is a child that has it by `fork`: its parent holds it.
+    /// The bits of the lock's word that say that it is held from here, by one who may change the value.
     #[inline]
-    pub(crate) fn unlock(&self) {
+    pub(crate) fn seat(&self) -> u64 {
+        self.taken & OWNER
+    }
+
+    /// Gives the lock back that is held as `owner`, unless this is a child that has it by `fork`: its parent holds it.
+    #[inline]
+    pub(crate) fn unlock(&self, owner: u64) {
         if self.check_not_forked().is_ok() {
-            self.lock_words().give_back(self.owner);
+            self.lock_words().give_back(owner);
         }
     }
 

@@ -6,7 +6,9 @@ use crate::prim::Ordering::{AcqRel, Relaxed, Release};
 use crate::prim::step;
 use crate::sync::futex::Slept;
 use crate::sync::lock::queue::Place;
-use crate::sync::lock::word::{DIED, HEAD_SLEEPS, OWNER, SLEEPERS, TAIL, WOKEN, lower_half, tail, with_tail};
+use crate::sync::lock::word::{
+    DIED, HEAD_SLEEPS, OWNER, SLEEPERS, TAIL, UNTOUCHED, WOKEN, lower_half, tail, with_tail,
+};
 use crate::sync::lock::words::LockWords;
 
 /// Changes of the word by others that one step follows, so that a hostile peer cannot keep it busy.
@@ -35,7 +37,7 @@ pub(crate) struct Taken {
 #[derive(Debug)]
 pub(crate) struct Waiter<'a> {
     lock: &'a LockWords,
-    /// The seat of its participant.
+    /// The seat of its participant, and [`UNTOUCHED`] if it is to take the lock so.
     owner: u64,
     place: Option<Place>,
     /// It was woken, so that no other sleeper need be, until it has the lock or sleeps again.
@@ -54,7 +56,12 @@ impl LockWords {
         taken
     }
 
-    /// R1: gives the lock back.
+    /// From now on the owner may change the data.
+    pub(crate) fn touch(&self) {
+        self.word.fetch_and(!UNTOUCHED, Relaxed);
+    }
+
+    /// R1: gives the lock back, that was had as `owner`.
     #[inline]
     pub(crate) fn give_back(&self, owner: u64) {
         // Edge `unlocked`, writing end.
@@ -134,7 +141,7 @@ impl LockWords {
 }
 
 impl<'a> Waiter<'a> {
-    /// A thread of the participant in that seat.
+    /// A thread of the participant in that seat, which takes the lock with [`UNTOUCHED`] if that is beside it.
     pub(crate) fn new(lock: &'a LockWords, owner: u64) -> Self {
         Self { lock, owner, place: None, was_woken: false, is_impatient: false }
     }
@@ -168,13 +175,14 @@ impl<'a> Waiter<'a> {
             if word & OWNER != dead {
                 return None;
             }
+            let died = if word & UNTOUCHED == 0 { DIED } else { 0 };
             // It may have died with a wake to pass on.
-            let new = self.held(word & !OWNER & !WOKEN | DIED | SLEEPERS);
+            let new = self.held(word & !(OWNER | UNTOUCHED | WOKEN) | died | SLEEPERS);
             // Edge `unlocked`, reading end: what was done before the dead had it. Edge `seated`, writing end.
             match self.lock.word.compare_exchange(word, new, AcqRel, Relaxed) {
                 Ok(_) => {
                     step("lock.inherited");
-                    return Some(self.taken(word | DIED, Some(pid)));
+                    return Some(self.taken(word | died, (died != 0).then_some(pid)));
                 }
                 Err(now) => word = now,
             }
@@ -227,7 +235,7 @@ impl<'a> Waiter<'a> {
 
     /// N1 and N2: goes to the end of the queue; false if there is no place in it.
     pub(crate) fn enqueue(&mut self) -> bool {
-        let Some(node) = self.lock.take_node(self.owner) else { return false };
+        let Some(node) = self.lock.take_node(self.owner & OWNER) else { return false };
         step("lock.placed");
         // N2: edge `enqueued`, both ends: our node is ready for who comes next, and the one before ours for us.
         let Some(word) = self.change(|waiter, word| with_tail(waiter.passing_wake_on(word), node)) else {

@@ -63,24 +63,27 @@ impl ReadersWriterWords {
         &self.readers
     }
 
-    /// W1 and W2, with the lock in hand: from now on nobody comes to read who is not counted; then `wait` for every place where
-    /// somebody reads, as long as it says so.
+    /// W1 and W2, with the lock in hand and untouched: from now on nobody comes to read who is not counted; then `wait` for every
+    /// place where somebody reads, as long as it says so. True if nobody reads, and the data may be changed.
     pub(crate) fn drain(&self, mut wait: impl FnMut(&Readers) -> bool) -> bool {
         // Edge `reading`, both ends: to the fence in `try_enter`, or from it.
         fence(SeqCst);
         step("write.closed");
         let have_left = self.readers.iter().all(|readers| readers.have_left() || wait(readers));
-        step("write.drained");
+        if have_left {
+            self.lock.touch();
+            step("write.drained");
+        }
         have_left
     }
 
-    /// From the whole lock, held by the participant in `seat`, to a reader's. False, and the lock is held on, where the participant
+    /// From the whole lock, had as `owner`, to a reader's. False, and the lock is held on, where the participant
     /// has too many readers.
-    pub(crate) fn let_readers_in(&self, seat: u64) -> bool {
-        let is_counted = self.readers_of(seat).count_one();
+    pub(crate) fn let_readers_in(&self, owner: u64) -> bool {
+        let is_counted = self.readers_of(owner).count_one();
         if is_counted {
             // Whoever takes the lock next sees the count, by edge `unlocked`.
-            self.lock.give_back(seat);
+            self.lock.give_back(owner);
         }
         is_counted
     }

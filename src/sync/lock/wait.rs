@@ -9,6 +9,7 @@ use crate::sync::eventcount::PARK_NS_MAX;
 use crate::sync::futex::Slept;
 use crate::sync::lock::raw::{Taken, Waiter};
 use crate::sync::lock::strategy::LockStrategy;
+use crate::sync::lock::word::OWNER;
 use crate::sync::lock::words::LockWords;
 use crate::sync::wait::{PEER_CHECK_NS, PeerCheck};
 
@@ -133,7 +134,7 @@ impl LockWords {
                     let has_place = waiter.enqueue();
                     if !has_place && now.saturating_sub(sought_ns) >= PEER_CHECK_NS {
                         sought_ns = now;
-                        self.free_nodes_of(owner, |seat| (deaths.sweep)(seat).is_some());
+                        self.free_nodes_of(owner & OWNER, |seat| (deaths.sweep)(seat).is_some());
                     }
                     queued_ns = now;
                 }

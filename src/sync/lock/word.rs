@@ -7,6 +7,7 @@
 //! | 31 | [`HEAD_SLEEPS`] | it does not | the head of the queue may sleep | the head | who wakes it |
 //! | 32 | [`DIED`] | the data are whole | an owner died and nobody has said since that they are | who proves the death | the owner |
 //! | 33 | [`WOKEN`] | none is | a sleeper was woken, and has neither the lock nor gone back to sleep: no other need be | who wakes it | the woken; any whose sleep has timed out |
+//! | 34 | [`UNTOUCHED`] | its owner may change the data | it does not: it waits for readers, or is about to read | who takes it; who proves the death, with its own | the owner, before it changes them or as it gives the lock back |
 //! | 40-47 | tail | no queue | the node of who came last to the queue, and 1 | who comes to it | who takes the lock or gives up, and came last |
 //!
 //! The lower half is the futex word of all sleepers but those in the queue behind its head.
@@ -21,6 +22,8 @@ pub(crate) const HEAD_SLEEPS: u64 = 1 << 31;
 pub(crate) const DIED: u64 = 1 << 32;
 /// A sleeper is on its way.
 pub(crate) const WOKEN: u64 = 1 << 33;
+/// Beside the owner: it does not change the data.
+pub(crate) const UNTOUCHED: u64 = 1 << 34;
 /// Who came last to the queue.
 pub(crate) const TAIL: u64 = 0xff << TAIL_SHIFT;
 const TAIL_SHIFT: u32 = 40;
