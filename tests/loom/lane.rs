@@ -2,7 +2,6 @@
 //!
 //! The area starts out full of words that look like frames, as memory that held other messages before.
 
-use loom::sync::Arc;
 use loom::thread;
 
 use crate::model;
@@ -13,7 +12,7 @@ use crate::ring::producer::{Producer, RingFull};
 use crate::ring::resize::{self, Offered};
 use crate::ring::word::FrameHeader;
 use crate::ring::{Readers, WhenFull};
-use crate::shm::window::{Shared, Window};
+use crate::shm::window::Window;
 
 pub(crate) const SMALL: u8 = 6;
 const LARGE: u8 = 7;
